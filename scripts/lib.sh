@@ -1,0 +1,102 @@
+# shellcheck shell=sh
+# What the other scripts share: where things are, and how to say things.
+#
+# The Makefile sets BASE (QEMU release line), JOBS (parallel compile jobs) and
+# QEMU_SRC (a QEMU tree or tarball of the user's, or nothing).
+
+set -eu
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+BASE=${BASE:-10.0}
+JOBS=${JOBS:-$(nproc)}
+QEMU_SRC=${QEMU_SRC:-}
+
+BUILD=$ROOT/build/$BASE
+SRC=$BUILD/src               # the git tree to work in: base + one commit a patch
+PATCHES=$ROOT/patches/$BASE
+LOGS=$ROOT/build/logs
+
+# Outside of the checkout, so that a clean clone is cheap
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/reversible-pvpanic
+DOWNLOADS=$CACHE/downloads
+export CCACHE_DIR="${CCACHE_DIR:-$CACHE/ccache}"
+export CCACHE_BASEDIR="$ROOT"
+export CCACHE_NOHASHDIR=1
+
+# The same text and the same git, whoever runs this
+export LC_ALL=C.UTF-8
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
+
+mkdir -p "$BUILD" "$LOGS" "$DOWNLOADS" "$CCACHE_DIR"
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# step WHAT COMMAND...: run it, with its output in a log, and say how long it
+# took; if it fails, show the end of the log
+step() {
+    step_what=$1; shift
+    step_log=$LOGS/$(printf '%s' "$step_what" | tr -c 'A-Za-z0-9.\n' -).log
+    step_start=$(date +%s)
+    printf '%s ...' "$step_what"
+    if "$@" > "$step_log" 2>&1 < /dev/null; then
+        printf ' %s s\n' $(($(date +%s) - step_start))
+    else
+        step_rc=$?
+        printf ' failed after %s s; the end of %s:\n' \
+            $(($(date +%s) - step_start)) "$step_log"
+        tail -n "${STEP_TAIL:-25}" "$step_log" | sed 's/^/    /'
+        return $step_rc
+    fi
+}
+
+# git in the series' tree
+git_src() { git -C "$SRC" "$@"; }
+
+# The private apt configuration: the machine's own mirrors and keys, with
+# sources for the base's suite.  Nothing of the system's is touched.
+APT=$CACHE/apt
+apt_options() {
+    printf '%s ' "-o Dir::Etc::sourcelist=$APT/sources.list" \
+        "-o Dir::Etc::sourceparts=/dev/null" \
+        "-o Dir::State::Lists=$APT/lists" "-o Dir::Cache=$APT/cache" \
+        "-o APT::Sandbox::User=root"
+}
+# shellcheck disable=SC2046 # options, split on purpose
+apt_private() { command=$1; shift; "$command" $(apt_options) "$@"; }
+
+# apt_update: fetch the private configuration's lists, once a day at most
+apt_update() {
+    BASE_SUITE=trixie
+    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    key=
+    for file in /usr/share/keyrings/debian-archive-keyring.gpg \
+                /usr/share/keyrings/debian-archive-keyring.pgp; do
+        [ -e "$file" ] && key="[signed-by=$file] " && break
+    done
+    mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+    apt-get indextargets --no-release-info \
+        --format "\$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' |
+        sort -u | while read -r suite uri; do
+            pocket=${suite#"$codename"}
+            case $pocket in
+            ''|-updates|-security) ;;
+            *) continue ;;
+            esac
+            say "deb $key$uri $suite main"
+            say "deb-src $key$uri $BASE_SUITE$pocket main"
+            if [ "$codename" = bookworm ] && [ -z "$pocket" ]; then
+                say "deb $key$uri bookworm-backports main"
+            fi
+        done > "$APT/sources.list.new"
+    [ -s "$APT/sources.list.new" ] || die "apt knows no source of the suite" \
+        "'$codename': this needs Debian 12 or 13 with a mirror in" \
+        "/etc/apt/sources.list or sources.list.d"
+    if ! cmp -s "$APT/sources.list.new" "$APT/sources.list" ||
+       [ -z "$(find "$APT/updated" -mtime -1 2>/dev/null)" ]; then
+        mv "$APT/sources.list.new" "$APT/sources.list"
+        rm -f "$APT/updated"
+        apt_private apt-get update --error-on=any
+        touch "$APT/updated"
+    fi
+}
