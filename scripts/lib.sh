@@ -32,22 +32,31 @@ mkdir -p "$BUILD" "$LOGS" "$DOWNLOADS" "$CCACHE_DIR"
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# step WHAT COMMAND...: run it, with its output in a log, and say how long it
-# took; if it fails, show the end of the log
-step() {
+# try_step WHAT COMMAND...: run it, with its output in a log, and say how long
+# it took; if it fails, show the end of the log.  The exit status is in step_rc:
+# were it returned, a caller that tests it would turn off set -e in COMMAND.
+try_step() {
     step_what=$1; shift
     step_log=$LOGS/$(printf '%s' "$step_what" | tr -c 'A-Za-z0-9.\n' -).log
     step_start=$(date +%s)
     printf '%s ...' "$step_what"
-    if "$@" > "$step_log" 2>&1 < /dev/null; then
-        printf ' %s s\n' $(($(date +%s) - step_start))
+    set +e
+    (set -e; "$@") > "$step_log" 2>&1 < /dev/null
+    step_rc=$?
+    set -e
+    step_time="$(($(date +%s) - step_start)) s"
+    if [ "$step_rc" -eq 0 ]; then
+        printf ' %s\n' "$step_time"
     else
-        step_rc=$?
-        printf ' failed after %s s; the end of %s:\n' \
-            $(($(date +%s) - step_start)) "$step_log"
-        tail -n "${STEP_TAIL:-25}" "$step_log" | sed 's/^/    /'
-        return $step_rc
+        printf ' failed after %s; the end of %s:\n' "$step_time" "$step_log"
+        tail -n 25 "$step_log" | sed 's/^/    /'
     fi
+}
+
+# step WHAT COMMAND...: the same, and stop if it fails
+step() {
+    try_step "$@"
+    [ "$step_rc" -eq 0 ] || exit "$step_rc"
 }
 
 # git in the series' tree

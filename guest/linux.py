@@ -1,0 +1,93 @@
+"""A Linux guest with a pvpanic device, for the demo and the tests."""
+
+import contextlib
+import os
+from pathlib import Path
+import queue
+import sys
+import threading
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = os.environ.get('BASE', '10.0')
+BUILD = ROOT / 'build' / BASE
+PATCHED = BUILD / 'patched' / 'qemu-system-x86_64'
+UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
+
+# QEMU's own packages, from the base: qemu.machine and qemu.qmp
+sys.path.insert(0, str(BUILD / 'src' / 'python'))
+from qemu.machine import QEMUMachine, QEMUQtestMachine  # noqa: E402, F401
+
+# A guest that does nothing for this long is stuck, and so is the test.  No
+# step waits for this time to pass: each waits for an event or for a line.
+TIMEOUT = 120  # seconds
+
+
+class LinuxGuest(QEMUMachine):
+    """A VM that boots build/guest: see guest/init for what runs in it.
+
+    :param args: QEMU's arguments besides the kernel
+    :param append: more for the kernel command line
+    :param binary: the QEMU to run
+    """
+
+    def __init__(self, *args, append='', binary=PATCHED):
+        super().__init__(str(binary), args=args, qmp_timer=TIMEOUT)
+        self.set_machine('pc')
+        self.set_console()
+        guest = ROOT / 'build' / 'guest'
+        self.add_args('-accel', 'tcg', '-m', '256', '-nodefaults',
+                      '-kernel', str(guest / 'vmlinuz'),
+                      '-initrd', str(guest / 'initramfs'),
+                      '-append', f'console=ttyS0 {append}')
+        self._lines = queue.Queue()
+
+    def _post_launch(self):
+        super()._post_launch()
+        # Read all the time: a guest whose console nobody reads is held up
+        threading.Thread(target=self._read_console, daemon=True).start()
+
+    def _read_console(self):
+        with contextlib.suppress(OSError):  # closed, as the VM is gone
+            for line in self.console_file:
+                self._lines.put(line.decode(errors='replace').strip())
+        self._lines.put(None)
+
+    def wait_for_line(self, text):
+        """Read the console up to the first line with text in it.
+
+        :param text: what to look for
+        :return: the line, from text on
+        :raise TimeoutError: if the guest is silent for TIMEOUT seconds
+        :raise EOFError: if the VM is gone
+        """
+        while True:
+            try:
+                line = self._lines.get(timeout=TIMEOUT)
+            except queue.Empty:
+                raise TimeoutError(f'the guest did not say: {text}') from None
+            if line is None:
+                raise EOFError(f'the VM ended before the guest said: {text}')
+            if text in line:
+                return line[line.index(text):]
+
+    def type(self, command):
+        """Let the guest's shell run a command."""
+        self.console_socket.sendall(command.encode() + b'\n')
+
+    def wait_for_event(self, name, **data):
+        """Wait for a QMP event.
+
+        :param name: the event's name
+        :param data: members that its data has to have, with their values
+        :return: the event
+        :raise TimeoutError: if none comes within TIMEOUT seconds
+        """
+        match = {'data': data} if data else None
+        event = self.event_wait(name, timeout=TIMEOUT, match=match)
+        if event is None:
+            raise TimeoutError(f'no {name} event {data or ""}')
+        return event
+
+    def status(self):
+        """The run state that query-status gives."""
+        return self.cmd('query-status')['status']

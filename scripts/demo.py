@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+"""The demo: a Linux guest panics, and lives.
+
+Boots Debian's kernel under TCG with a pvpanic device and panic=2, and prints
+what happens as it happens.  A line is printed after the fact that it tells of
+was seen: if one does not come, this says which, and exits with 1.
+"""
+
+import os
+from pathlib import Path
+import sys
+import tempfile
+import time
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / 'guest'))
+from linux import LinuxGuest, PATCHED, QEMUMachine  # noqa: E402
+
+ARGS = ('-device', 'pvpanic,iobase=0x505')
+
+
+def expect(what, value, expected):
+    """Raise ValueError unless value is as expected; else return it."""
+    if value != expected:
+        raise ValueError(f'{what} is {value!r} and not {expected!r}')
+    return value
+
+
+def until_ready(vm):
+    """Follow the guest from its boot to the shell."""
+    yield 'guest', vm.wait_for_line('Linux version')[:60] + '...'
+    yield 'guest', vm.wait_for_line('guest: driver')
+    vm.wait_for_line('guest: ready')
+    # SeaBIOS turned the guest's reboot into a second, harder RESET: drop it
+    expect('status', vm.status(), 'running')
+    vm.get_qmp_events()
+
+
+def panic(vm):
+    """Crash the guest and wait until QEMU has stopped it for that."""
+    vm.type('echo c > /proc/sysrq-trigger')
+    yield 'guest', 'echo c > /proc/sysrq-trigger'
+    yield 'guest', vm.wait_for_line('Kernel panic')
+    event = vm.wait_for_event('GUEST_PANICKED')
+    yield 'QMP', f'GUEST_PANICKED {event["data"]}'
+    expect('action', event['data']['action'], 'pause')
+    vm.wait_for_event('STOP')
+    expect('status', vm.status(), 'guest-panicked')
+    yield 'QMP', 'query-status: guest-panicked'
+
+
+def command(vm, name, state):
+    """Run a command, after which the VM is in that run state."""
+    vm.cmd(name)
+    expect('status', vm.status(), state)
+    yield 'QMP', f'{name}; query-status: {state}'
+
+
+def reboot(vm):
+    """See the guest's own policy run: panic=2 on its command line."""
+    yield 'guest', vm.wait_for_line('Rebooting in 2 seconds')
+    event = vm.wait_for_event('RESET')
+    expect('reason', event['data']['reason'], 'guest-reset')
+    yield 'QMP', f'RESET {event["data"]}'
+
+
+def dump(vm, folder):
+    """Write the guest's memory to a file while the VM is panicked."""
+    path = Path(folder) / 'guest.elf'
+    vm.cmd('dump-guest-memory', paging=False, protocol=f'file:{path}')
+    expect('the magic number', path.read_bytes()[:4], b'\x7fELF')
+    size = path.stat().st_size >> 20
+    expect('status', vm.status(), 'guest-panicked')
+    yield 'QMP', f'dump-guest-memory: {size} MiB; still guest-panicked'
+
+
+def ask(binary=PATCHED):
+    """Ask a QEMU without a machine whether its pvpanic can be trusted."""
+    with QEMUMachine(str(binary)) as vm:
+        vm.set_machine('none')
+        vm.launch()
+        schema = vm.cmd('query-qmp-schema')
+        event, = (e for e in schema if e['name'] == 'GUEST_PANICKED')
+        features = event.get('features', [])
+        expect('"reversible" in the features', 'reversible' in features, True)
+        yield 'QMP', f'query-qmp-schema: GUEST_PANICKED has {features}'
+        builtin = [m.get('alias', m['name']) for m in vm.cmd('query-machines')
+                   if m.get('builtin-pvpanic')]
+        yield 'QMP', f'query-machines: built-in pvpanic by default: {builtin}'
+
+
+def scenario(binary=PATCHED):
+    """Yield (who, what) for everything that happens, after it happened.
+
+    :param binary: the QEMU to run
+    :raise ValueError: if something else happens
+    :raise TimeoutError: if nothing happens
+    """
+    with LinuxGuest(*ARGS, append='panic=2', binary=binary) as vm, \
+            tempfile.TemporaryDirectory(prefix='pvpanic-demo-') as folder:
+        vm.launch()
+        yield 'host', f'started {Path(binary).name} {" ".join(ARGS)}'
+        yield from until_ready(vm)
+        yield from panic(vm)
+        yield from command(vm, 'stop', 'paused')
+        yield from command(vm, 'cont', 'running')
+        yield from reboot(vm)
+        yield 'host', 'once more, and this time with a dump'
+        yield from until_ready(vm)
+        yield from panic(vm)
+        yield from dump(vm, folder)
+        yield from command(vm, 'cont', 'running')
+        yield from reboot(vm)
+    yield 'host', 'the question that management asks a binary up front'
+    yield from ask(binary)
+
+
+def main():
+    """Print the timeline."""
+    start = time.monotonic()
+    last = 'nothing'
+    try:
+        for who, what in scenario():
+            print(f'{time.monotonic() - start:6.1f} s  {who:5}  {what}',
+                  flush=True)
+            last = what
+    except Exception as error:  # whatever it is, it ends the demo
+        print(f'The demo failed after "{last}": '
+              f'{type(error).__name__}: {error}', file=sys.stderr)
+        return 1
+    print(f'\nThe patched QEMU is {os.path.relpath(PATCHED)}; try it with\n'
+          f'    {os.path.relpath(PATCHED)} -device pvpanic -monitor stdio ...')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Where the tests find the guest and the demo."""
+
+from pathlib import Path
+import sys
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / 'guest'), str(ROOT / 'scripts')]

@@ -1,0 +1,66 @@
+"""Migration between the patched QEMU and the base, in both directions."""
+
+from linux import PATCHED, TIMEOUT, UNPATCHED, QEMUQtestMachine
+
+import pytest
+
+MACHINES = ['pc-i440fx-10.0', 'pc-q35-10.0', 'pc-i440fx-9.0', 'pc-i440fx-5.1']
+STATES = ['running', 'guest-panicked', 'paused']
+
+
+def machine(binary, machine_type, *args):
+    """A VM that no guest runs in, and that a panic pauses in either QEMU."""
+    vm = QEMUQtestMachine(str(binary), qmp_timer=TIMEOUT, args=(
+        '-nodefaults', '-m', '32', '-action', 'panic=pause',
+        '-device', 'pvpanic', '-global', 'migration.x-events=on', *args))
+    vm.set_machine(machine_type)
+    return vm
+
+
+def status(vm):
+    return vm.cmd('query-status')['status']
+
+
+def bring_to(vm, state):
+    """Take a running VM to a run state; paused is paused after a panic."""
+    if state != 'running':
+        vm.qtest('outb 0x505 1')
+        assert vm.event_wait('GUEST_PANICKED', timeout=TIMEOUT)
+    if state == 'paused':
+        vm.cmd('stop')
+    if state == 'paused' and status(vm) != 'paused':
+        # The base cannot do this in one step
+        vm.cmd('cont')
+        vm.cmd('stop')
+    assert status(vm) == state
+
+
+def migrate(vm, to, uri):
+    """Migrate, and wait until both sides say that it is over."""
+    vm.cmd('migrate', uri=uri)
+    for side in vm, to:
+        state = None
+        while state != 'completed':
+            event = side.event_wait('MIGRATION', timeout=TIMEOUT)
+            assert event, 'the migration does not end'
+            state = event['data']['status']
+            assert state != 'failed'
+
+
+@pytest.mark.parametrize('machine_type', MACHINES)
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('source, destination',
+                         [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
+                         ids=['to-the-base', 'from-the-base'])
+def test_vm_migrates(source, destination, state, machine_type, tmp_path):
+    uri = f'unix:{tmp_path}/migration'
+    with machine(source, machine_type) as vm, \
+            machine(destination, machine_type, '-incoming', uri) as to:
+        vm.launch()
+        to.launch()
+        bring_to(vm, state)
+        migrate(vm, to, uri)
+        assert status(to) == state
+        if state != 'running':
+            to.cmd('cont')
+        assert status(to) == 'running'
