@@ -1,0 +1,67 @@
+# The one entry point.  `make` says what there is.
+
+BASE ?= 10.0
+JOBS ?= $(shell nproc)
+QEMU_SRC ?=
+PREFIX ?=
+export BASE JOBS QEMU_SRC
+
+# The qtests that `make check` runs
+QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
+	 tests/qtest/bios-tables-test tests/qtest/device-introspect-test \
+	 tests/qtest/qmp-cmd-test
+
+.PHONY: help demo check check-upstream check-each export install tree build
+.NOTPARALLEL:
+
+help:
+	@echo 'Reversible pvpanic for QEMU $(BASE).  What make can do:'
+	@echo
+	@echo '  make demo             a Linux guest that panics and lives'
+	@echo '  make check            lint, the qtests, the system tests'
+	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
+	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
+	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
+	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
+	@echo '  make install PREFIX=  a full-feature build, installed there'
+	@echo
+	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
+	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
+	@echo 'What is missing is installed through apt, downloads and the compiler'
+	@echo 'cache are kept in ~/.cache/reversible-pvpanic.'
+
+tree:
+	@scripts/setup
+	@scripts/tree
+
+build: tree
+	@scripts/build patched
+	@scripts/build unpatched
+
+demo: tree
+	@scripts/build patched qemu-system-x86_64
+	@scripts/guest
+	@/usr/bin/python3 scripts/demo.py
+
+check: tree
+	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/build unpatched qemu-system-x86_64
+	@scripts/guest
+	@scripts/check
+
+check-each: tree
+	@scripts/check-each
+
+check-upstream: build
+	@scripts/check-upstream
+
+export:
+	@scripts/export
+
+install: tree
+	@test -n '$(PREFIX)' || { \
+	    echo 'make install needs a folder: make install PREFIX=/usr/local' >&2; \
+	    exit 1; }
+	@scripts/setup install
+	@scripts/build install '$(PREFIX)'

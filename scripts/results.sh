@@ -1,0 +1,62 @@
+# shellcheck shell=sh
+# Counting what passed and failed.  Checks append to $RESULTS:
+# "pass NAME", "fail NAME" or "skip NAME", a line each.
+
+RESULTS=$(mktemp)
+trap 'rm -rf "$RESULTS" "$SCRATCH"' EXIT
+SCRATCH=$(mktemp -d)
+
+# check NAME COMMAND...: one check, whose exit status decides
+check() {
+    check_name=$1
+    try_step "$@"
+    if [ "$step_rc" -eq 0 ]; then
+        say "pass $check_name" >> "$RESULTS"
+    else
+        say "fail $check_name" >> "$RESULTS"
+    fi
+}
+
+# tap BUILD QTEST [PATH...]: a qtest of a build, each test in it counted; with
+# paths, these tests only
+tap() {
+    tap_build=$1; tap_name=$2; shift 2
+    tap_what="$tap_build: $tap_name"
+    [ $# -eq 0 ] || tap_what="$tap_what $*"
+    # Each -p runs the tests below that path
+    for tap_path in "$@"; do
+        shift
+        set -- "$@" -p "/x86_64/$tap_path"
+    done
+    try_step "$tap_what" run_qtest "$tap_build" "$tap_build" "$tap_name" "$@"
+    tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | head -n 1)
+    tap_ok=$(grep -c '^ok ' "$step_log" || true)
+    sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP.*/skip \1/p' \
+        "$step_log" >> "$RESULTS"
+    grep '^ok .*# SKIP' "$step_log" | sed 's/^ok [0-9]*/    skipped:/' || true
+    if [ "$step_rc" -ne 0 ] || [ "${tap_plan:-0}" -eq 0 ] ||
+       [ "$tap_ok" -ne "$tap_plan" ]; then
+        say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests passed" |
+            tee -a "$RESULTS"
+    fi
+}
+
+# run_qtest BUILD BINARY QTEST [ARGUMENT...]: a qtest of one build, against
+# the binary of another
+run_qtest() {
+    run_build=$1 run_binary=$2 run_name=$3; shift 3
+    cd "$BUILD/$run_build"
+    # Its temporary files, also if it crashes, end in the scratch folder
+    TMPDIR=$SCRATCH QTEST_QEMU_BINARY="$BUILD/$run_binary/qemu-system-x86_64" \
+        QTEST_QEMU_IMG="$BUILD/patched/qemu-img" \
+        timeout 600 "tests/qtest/$run_name" "$@"
+}
+
+# tally: the last line, and the exit status
+tally() {
+    grep '^fail ' "$RESULTS" | sed 's/^fail/FAILED:/' || true
+    tally_failed=$(grep -c '^fail ' "$RESULTS" || true)
+    say "$(grep -c '^pass ' "$RESULTS" || true) passed," \
+        "$tally_failed failed"
+    [ "$tally_failed" -eq 0 ]
+}
