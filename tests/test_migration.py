@@ -64,3 +64,23 @@ def test_vm_migrates(source, destination, state, machine_type, tmp_path):
         if state != 'running':
             to.cmd('cont')
         assert status(to) == 'running'
+
+
+def test_suspended_vm_that_panicked_migrates_to_the_base(tmp_path):
+    uri = f'unix:{tmp_path}/migration'
+    with machine(PATCHED, 'pc-i440fx-10.0') as vm, \
+            machine(UNPATCHED, 'pc-i440fx-10.0', '-incoming', uri) as to:
+        vm.launch()
+        to.launch()
+        bring_to(vm, 'guest-panicked')
+        # ACPI S3: PMBASE and PMREGMISC of the PIIX4, and then SLP_EN
+        for command in ('outl 0xcf8 0x80000b40', 'outl 0xcfc 0xb001',
+                        'outl 0xcf8 0x80000b80', 'outb 0xcfc 1',
+                        'outw 0xb004 0x2400'):
+            vm.qtest(command)
+        assert vm.event_wait('SUSPEND', timeout=TIMEOUT)
+        assert status(vm) == 'guest-panicked'
+        migrate(vm, to, uri)
+        assert status(to) == 'paused'
+        to.cmd('cont')
+        assert status(to) == 'suspended'
