@@ -64,4 +64,4 @@ install: tree
 	    echo 'make install needs a folder: make install PREFIX=/usr/local' >&2; \
 	    exit 1; }
 	@scripts/setup install
-	@scripts/build install '$(PREFIX)'
+	@scripts/build install '$(abspath $(PREFIX))'

@@ -16,6 +16,16 @@ SRC=$BUILD/src               # the git tree to work in: base + one commit a patc
 PATCHES=$ROOT/patches/$BASE
 LOGS=$ROOT/build/logs
 
+case $JOBS in
+''|*[!0-9]*|0) printf 'JOBS=%s is no number of jobs; try JOBS=2\n' "$JOBS" >&2
+               exit 1 ;;
+esac
+if [ ! -f "$PATCHES/series" ]; then
+    printf 'BASE=%s: there are no patches for it; there are for: %s\n' \
+        "$BASE" "$(ls "$ROOT/patches")" >&2
+    exit 1
+fi
+
 # Outside of the checkout, so that a clean clone is cheap
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/reversible-pvpanic
 DOWNLOADS=$CACHE/downloads
