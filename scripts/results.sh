@@ -29,14 +29,16 @@ tap() {
         set -- "$@" -p "/x86_64/$tap_path"
     done
     try_step "$tap_what" run_qtest "$tap_build" "$tap_build" "$tap_name" "$@"
-    tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | head -n 1)
+    # There is a plan for each path
+    tap_plan=$(awk -F '[.][.]' '/^1[.][.]/ { n += $2 } END { print n + 0 }' \
+        "$step_log")
     tap_ok=$(grep -c '^ok ' "$step_log" || true)
     sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP.*/skip \1/p' \
         "$step_log" >> "$RESULTS"
     grep '^ok .*# SKIP' "$step_log" | sed 's/^ok [0-9]*/    skipped:/' || true
-    if [ "$step_rc" -ne 0 ] || [ "${tap_plan:-0}" -eq 0 ] ||
+    if [ "$step_rc" -ne 0 ] || [ "$tap_plan" -eq 0 ] ||
        [ "$tap_ok" -ne "$tap_plan" ]; then
-        say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests passed" |
+        say "fail $tap_what: $tap_ok of $tap_plan tests passed" |
             tee -a "$RESULTS"
     fi
 }
