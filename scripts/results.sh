@@ -17,28 +17,19 @@ check() {
     fi
 }
 
-# tap BUILD QTEST [PATH...]: a qtest of a build, each test in it counted; with
-# paths, these tests only
+# tap BUILD QTEST [PATH]: a qtest of a build, each test in it counted; with a
+# path, this test only
 tap() {
-    tap_build=$1; tap_name=$2; shift 2
-    tap_what="$tap_build: $tap_name"
-    [ $# -eq 0 ] || tap_what="$tap_what $*"
-    # Each -p runs the tests below that path
-    for tap_path in "$@"; do
-        shift
-        set -- "$@" -p "/x86_64/$tap_path"
-    done
-    try_step "$tap_what" run_qtest "$tap_build" "$tap_build" "$tap_name" "$@"
-    # There is a plan for each path
-    tap_plan=$(awk -F '[.][.]' '/^1[.][.]/ { n += $2 } END { print n + 0 }' \
-        "$step_log")
+    tap_what="$1: $2${3:+ $3}"
+    try_step "$tap_what" run_qtest "$1" "$1" "$2" ${3:+-p "/x86_64/$3"}
+    tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | tail -n 1)
     tap_ok=$(grep -c '^ok ' "$step_log" || true)
     sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP.*/skip \1/p' \
         "$step_log" >> "$RESULTS"
     grep '^ok .*# SKIP' "$step_log" | sed 's/^ok [0-9]*/    skipped:/' || true
-    if [ "$step_rc" -ne 0 ] || [ "$tap_plan" -eq 0 ] ||
+    if [ "$step_rc" -ne 0 ] || [ "${tap_plan:-0}" -eq 0 ] ||
        [ "$tap_ok" -ne "$tap_plan" ]; then
-        say "fail $tap_what: $tap_ok of $tap_plan tests passed" |
+        say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests passed" |
             tee -a "$RESULTS"
     fi
 }
