@@ -36,14 +36,15 @@ def until_ready(vm):
     vm.get_qmp_events()
 
 
-def panic(vm):
-    """Crash the guest and wait until QEMU has stopped it for that."""
+def panic(vm, count):
+    """Crash the guest, and wait until QEMU has stopped it and counted that."""
     vm.type('echo c > /proc/sysrq-trigger')
     yield 'guest', 'echo c > /proc/sysrq-trigger'
     yield 'guest', vm.wait_for_line('Kernel panic')
     event = vm.wait_for_event('GUEST_PANICKED')
     yield 'QMP', f'GUEST_PANICKED {event["data"]}'
     expect('action', event['data']['action'], 'pause')
+    expect('count', event['data']['count'], count)
     vm.wait_for_event('STOP')
     expect('status', vm.status(), 'guest-panicked')
     yield 'QMP', 'query-status: guest-panicked'
@@ -56,12 +57,21 @@ def command(vm, name, state):
     yield 'QMP', f'{name}; query-status: {state}'
 
 
-def reboot(vm):
-    """See the guest's own policy run: panic=2 on its command line."""
+def reboot(vm, count):
+    """See the guest's own policy run: panic=2 on its command line.
+
+    Nothing of the panic is left then but what QEMU remembers.
+    """
     yield 'guest', vm.wait_for_line('Rebooting in 2 seconds')
     event = vm.wait_for_event('RESET')
     expect('reason', event['data']['reason'], 'guest-reset')
     yield 'QMP', f'RESET {event["data"]}'
+    record = vm.cmd('query-status')['guest-panic']
+    expect('panics', record['panicked'], count)
+    seconds = (event['timestamp']['seconds'] -
+               record['last']['timestamp']['seconds'])
+    yield 'QMP', (f'query-status: running; panicked {record["panicked"]}, '
+                  f'the last {seconds} s before the RESET')
 
 
 def dump(vm, folder):
@@ -101,16 +111,16 @@ def scenario(binary=PATCHED):
         vm.launch()
         yield 'host', f'started {Path(binary).name} {" ".join(ARGS)}'
         yield from until_ready(vm)
-        yield from panic(vm)
+        yield from panic(vm, 1)
         yield from command(vm, 'stop', 'paused')
         yield from command(vm, 'cont', 'running')
-        yield from reboot(vm)
+        yield from reboot(vm, 1)
         yield 'host', 'once more, and this time with a dump'
         yield from until_ready(vm)
-        yield from panic(vm)
+        yield from panic(vm, 2)
         yield from dump(vm, folder)
         yield from command(vm, 'cont', 'running')
-        yield from reboot(vm)
+        yield from reboot(vm, 2)
     yield 'host', 'the question that management asks a binary up front'
     yield from ask(binary)
 
