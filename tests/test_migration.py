@@ -1,6 +1,9 @@
 """Migration between the patched QEMU and the base, in both directions."""
 
-from linux import PATCHED, TIMEOUT, UNPATCHED, QEMUQtestMachine
+import subprocess
+import sys
+
+from linux import BUILD, PATCHED, TIMEOUT, UNPATCHED, QEMUQtestMachine
 
 import pytest
 
@@ -76,6 +79,18 @@ def test_vm_migrates(source, destination, state, machine_type, tmp_path):
         assert status(to) == 'guest-panicked'
         if destination is PATCHED:
             assert to.cmd('query-status')['guest-panic']['panicked'] == 1
+
+
+@pytest.mark.parametrize('machine_type', MACHINES)
+def test_vmstate_static_checker_agrees(machine_type, tmp_path):
+    dumps = tmp_path / 'unpatched', tmp_path / 'patched'
+    for binary, dump in zip((UNPATCHED, PATCHED), dumps):
+        subprocess.run([binary, '-M', machine_type, '-dump-vmstate', dump],
+                       check=True)
+    checker = BUILD / 'src' / 'scripts' / 'vmstate-static-checker.py'
+    for source, destination in dumps, dumps[::-1]:
+        subprocess.run([sys.executable, checker, '-s', source,
+                        '-d', destination], check=True)
 
 
 def test_suspended_vm_that_panicked_migrates_to_the_base(tmp_path):
