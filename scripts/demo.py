@@ -66,7 +66,9 @@ def reboot(vm, count):
     event = vm.wait_for_event('RESET')
     expect('reason', event['data']['reason'], 'guest-reset')
     yield 'QMP', f'RESET {event["data"]}'
-    record = vm.cmd('query-status')['guest-panic']
+    now = vm.cmd('query-status')
+    expect('status', now['status'], 'running')
+    record = now['guest-panic']
     expect('panics', record['panicked'], count)
     seconds = (event['timestamp']['seconds'] -
                record['last']['timestamp']['seconds'])
