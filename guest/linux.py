@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = os.environ.get('BASE', '10.0')
 BUILD = ROOT / 'build' / BASE
 PATCHED = BUILD / 'patched' / 'qemu-system-x86_64'
+GUEST = ROOT / 'build' / 'guest'
 UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
 
 # QEMU's own packages, from the base: qemu.machine and qemu.qmp
@@ -28,16 +29,19 @@ class LinuxGuest(QEMUMachine):
     :param args: QEMU's arguments besides the kernel
     :param append: more for the kernel command line
     :param binary: the QEMU to run
+    :param machine: the machine type
+    :param memory: the size of its memory, in MiB
+    :param initramfs: one of the two in build/guest
     """
 
-    def __init__(self, *args, append='', binary=PATCHED):
+    def __init__(self, *args, append='', binary=PATCHED, machine='pc',
+                 memory=256, initramfs='initramfs'):
         super().__init__(str(binary), args=args, qmp_timer=TIMEOUT)
-        self.set_machine('pc')
+        self.set_machine(machine)
         self.set_console()
-        guest = ROOT / 'build' / 'guest'
-        self.add_args('-accel', 'tcg', '-m', '256', '-nodefaults',
-                      '-kernel', str(guest / 'vmlinuz'),
-                      '-initrd', str(guest / 'initramfs'),
+        self.add_args('-accel', 'tcg', '-m', str(memory), '-nodefaults',
+                      '-kernel', str(GUEST / 'vmlinuz'),
+                      '-initrd', str(GUEST / initramfs),
                       '-append', f'console=ttyS0 {append}')
         self._lines = queue.Queue()
 
@@ -74,6 +78,22 @@ class LinuxGuest(QEMUMachine):
         """Let the guest's shell run a command."""
         self.console_socket.sendall(command.encode() + b'\n')
 
+    def boot(self):
+        """Launch the VM, and wait until the guest's shell takes commands.
+
+        :return: what the guest said of its pvpanic, or None
+        """
+        self.launch()
+        return self.wait_until_ready()
+
+    def wait_until_ready(self):
+        """Wait until a guest that boots takes commands: see boot()."""
+        said = self.wait_for_line('guest: ')
+        if said != 'guest: ready':
+            self.wait_for_line('guest: ready')
+            return said
+        return None
+
     def wait_for_event(self, name, **data):
         """Wait for a QMP event.
 
@@ -88,6 +108,14 @@ class LinuxGuest(QEMUMachine):
             raise TimeoutError(f'no {name} event {data or ""}')
         return event
 
+    def crash(self):
+        """Let the guest panic."""
+        self.type('echo c > /proc/sysrq-trigger')
+
     def status(self):
         """The run state that query-status gives."""
         return self.cmd('query-status')['status']
+
+    def record(self):
+        """The guest-panic member of query-status, or None."""
+        return self.cmd('query-status').get('guest-panic')

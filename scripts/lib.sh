@@ -119,3 +119,20 @@ apt_update() {
         touch "$APT/updated"
     fi
 }
+
+# download PACKAGE...: these, and the libraries that they need and that are not
+# installed here, to the current folder
+download() {
+    apt_private apt-get -s install --no-install-recommends "$@" > simulated
+    # shellcheck disable=SC2046 # a list of words
+    apt_private apt-get download "$@" \
+        $(sed -n 's/^Inst \(lib[^ ]*\).*/\1/p' simulated)
+    rm simulated
+}
+
+# unpack FOLDER TO: the packages in a folder
+unpack() {
+    for package in "$1"/*.deb; do
+        dpkg-deb -x "$package" "$2"
+    done
+}

@@ -1,0 +1,180 @@
+"""Debian's Linux on a patched QEMU: drivers, policies, kdump."""
+
+from linux import TIMEOUT, LinuxGuest
+
+import pytest
+
+# What a Linux driver knows of events; from 6.10 on, a shutdown is one
+KNOWN_EVENTS = 3, 7
+
+
+def expect_record(vm, action, panicked=1):
+    """What query-status says of the guest's last panic."""
+    record = vm.record()
+    assert record['panicked'] == panicked
+    assert record['crashloaded'] == 0
+    assert record['last']['type'] == 'panicked'
+    assert record['last']['action'] == action
+
+
+@pytest.mark.parametrize('machine, device, events', [
+    ('pc-i440fx-10.0', 'pvpanic', 7),
+    ('pc-i440fx-9.0', 'pvpanic', 3),
+    ('pc-i440fx-5.1', 'pvpanic', 1),
+    ('pc-q35-10.0', 'pvpanic', 7),
+    ('pc-q35-10.0', 'pvpanic-pci', 7),
+    ('pc-q35-10.0', 'pvpanic-pci,events=1', 1),
+    ('pc-q35-9.0', 'pvpanic-pci', 3),
+])
+def test_driver_binds_and_sees_the_events(machine, device, events):
+    with LinuxGuest('-device', f'{device},id=panic', machine=machine) as vm:
+        said = vm.boot()
+        assert vm.cmd('qom-get', path='panic', property='events') == events
+        driver = 'pvpanic-pci' if 'pci' in device else 'pvpanic-mmio'
+        assert said in [f'guest: driver {driver} bound, '
+                        f'capability {events & known:x}'
+                        for known in KNOWN_EVENTS]
+        vm.crash()
+        event = vm.wait_for_event('GUEST_PANICKED', action='pause')
+        vm.wait_for_event('STOP')
+        assert event['data']['count'] == 1
+        assert vm.status() == 'guest-panicked'
+        expect_record(vm, 'pause')
+        assert vm.record()['last']['device'] == '/machine/peripheral/panic'
+
+
+@pytest.mark.parametrize('commands', [['cont'], ['stop', 'cont'],
+                                      ['stop', 'stop', 'cont']], ids=str)
+def test_panic_that_management_takes_note_of(commands):
+    """A guest without a policy of its own hangs then, as on real hardware."""
+    with LinuxGuest('-device', 'pvpanic') as vm:
+        vm.boot()
+        vm.crash()
+        vm.wait_for_event('STOP')
+        assert vm.status() == 'guest-panicked'
+        for command in commands:
+            vm.cmd(command)
+            assert vm.status() == {'cont': 'running',
+                                   'stop': 'paused'}[command]
+            expect_record(vm, 'pause')
+        vm.wait_for_line('end Kernel panic')
+        assert vm.status() == 'running'
+        expect_record(vm, 'pause')
+
+
+@pytest.mark.parametrize('action', ['pause', 'none'])
+def test_guests_own_policy_runs(action):
+    """With panic=1 the guest reboots, and what happened stays known."""
+    with LinuxGuest('-device', f'pvpanic,action={action}',
+                    append='panic=1') as vm:
+        vm.boot()
+        for count in 1, 2:
+            vm.crash()
+            event = vm.wait_for_event('GUEST_PANICKED')
+            assert event['data']['count'] == count
+            if action == 'pause':
+                vm.wait_for_event('STOP')
+                vm.cmd('cont')
+            vm.wait_for_event('RESET', reason='guest-reset')
+            vm.wait_until_ready()
+            expect_record(vm, {'pause': 'pause', 'none': 'run'}[action], count)
+            stops = [e for e in vm.get_qmp_events() if e['event'] == 'STOP']
+            assert not stops
+            assert vm.status() == 'running'
+
+
+def test_panic_resets_the_vm():
+    """A guest that would hang for ever is brought back."""
+    with LinuxGuest('-device', 'pvpanic', '-action', 'panic=reset') as vm:
+        vm.boot()
+        vm.crash()
+        vm.wait_for_event('GUEST_PANICKED', action='reset', count=1)
+        vm.wait_for_event('RESET', reason='guest-panic')
+        vm.wait_until_ready()
+        expect_record(vm, 'reset')
+        assert vm.status() == 'running'
+
+
+@pytest.mark.parametrize('action, exit_code', [('shutdown', 0),
+                                               ('exit-failure', 1)])
+def test_panic_ends_qemu(action, exit_code):
+    with LinuxGuest('-device', f'pvpanic,action={action}') as vm:
+        vm.boot()
+        vm.crash()
+        vm.wait_for_event('GUEST_PANICKED', action='poweroff', count=1)
+        vm.wait_for_event('SHUTDOWN', reason='guest-panic')
+        vm.wait(timeout=TIMEOUT)
+        assert vm.exitcode() == exit_code
+
+
+def test_management_destroys_the_vm():
+    with LinuxGuest('-device', 'pvpanic') as vm:
+        vm.boot()
+        vm.crash()
+        vm.wait_for_event('STOP')
+        expect_record(vm, 'pause')
+        vm.cmd('quit')
+        vm.wait(timeout=TIMEOUT)
+        assert vm.exitcode() == 0
+
+
+def guest_output(vm, command):
+    """What the guest's shell prints, line by line."""
+    vm.type(f'{command}; echo "guest: done"')
+    lines = []
+    while 'guest: done' not in lines:
+        lines.append(vm.wait_for_line(''))
+    return lines[:-1]
+
+
+@pytest.mark.parametrize('machine, args', [
+    ('pc', ['-device', 'pvpanic,iobase=0']),
+    ('pc-1.5', ['-global', 'pvpanic.iobase=0']),
+    ('pc-1.5', []),
+], ids=['neutralised', 'pc-1.5-neutralised', 'pc-1.5'])
+def test_linux_sees_the_device_or_nothing_of_it(machine, args):
+    with LinuxGuest(*args, machine=machine, append='panic=1') as vm:
+        said = vm.boot()
+        nodes = guest_output(vm, 'ls /sys/bus/acpi/devices')
+        ports = guest_output(vm, 'cat /proc/ioports')
+        there = not args
+        assert any('PNP' in line for line in nodes)
+        assert any('QEMU0001' in line for line in nodes) == there
+        assert any('keyboard' in line for line in ports)
+        assert any('0505' in line for line in ports) == there
+        assert (said is not None) == there
+        vm.crash()
+        vm.wait_for_event('RESET', reason='guest-reset')
+        panics = [e['data'] for e in vm.get_qmp_events()
+                  if e['event'] == 'GUEST_PANICKED']
+        vm.wait_until_ready()
+        if there:
+            assert panics == [{'action': 'run', 'count': 1}]
+            expect_record(vm, 'run')
+        else:
+            assert not panics
+            assert vm.record() is None
+
+
+def test_kdump_handles_the_panic():
+    """The guest takes its own crash dump: QEMU reports, and keeps away."""
+    with LinuxGuest('-device', 'pvpanic', memory=512,
+                    initramfs='initramfs-kdump',
+                    append='crashkernel=128M crash_kexec_post_notifiers',
+                    ) as vm:
+        vm.boot()
+        vm.type('kexec -p /crash/vmlinuz --initrd=/crash/initramfs'
+                ' --append="console=ttyS0 reset_devices"; echo "kexec: $?"')
+        assert vm.wait_for_line('kexec: ') == 'kexec: 0'
+        vm.crash()
+        vm.wait_for_event('GUEST_CRASHLOADED', action='run', count=1)
+        vm.wait_for_line('Linux version')
+        vm.wait_until_ready()
+        assert 'crashkernel' not in guest_output(vm, 'cat /proc/cmdline')[0]
+        assert guest_output(vm, 'ls /proc/vmcore') == ['/proc/vmcore']
+        assert not vm.get_qmp_events()
+        record = vm.record()
+        assert record['panicked'] == 0
+        assert record['crashloaded'] == 1
+        assert record['last']['type'] == 'crashloaded'
+        assert record['last']['action'] == 'run'
