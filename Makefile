@@ -49,6 +49,7 @@ check: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/guest
+	@scripts/libvirt
 	@scripts/check
 
 check-each: tree

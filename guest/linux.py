@@ -14,9 +14,10 @@ PATCHED = BUILD / 'patched' / 'qemu-system-x86_64'
 GUEST = ROOT / 'build' / 'guest'
 UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
 
-# QEMU's own packages, from the base: qemu.machine and qemu.qmp
+# QEMU's own packages, from the base
 sys.path.insert(0, str(BUILD / 'src' / 'python'))
 from qemu.machine import QEMUMachine, QEMUQtestMachine  # noqa: E402, F401
+from qemu.qmp import ExecuteError  # noqa: E402, F401
 
 # A guest that does nothing for this long is stuck, and so is the test.  No
 # step waits for this time to pass: each waits for an event or for a line.

@@ -1,11 +1,84 @@
 """Core dumps of a panicked Linux guest, read with makedumpfile."""
 
 import os
+from pathlib import Path
+import shutil
 import subprocess
-import threading
 
-from linux import BUILD, LinuxGuest  # noqa: F401, sets up qemu.qmp
-from qemu.qmp.legacy import QMPError  # noqa: F401
-from qemu.machine.machine import VMLaunchFailure  # noqa: F401
+from linux import ExecuteError, LinuxGuest
 
 import pytest
+
+FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
+
+
+@pytest.fixture(scope='module', params=['', 'nokaslr'],
+                ids=['kaslr', 'nokaslr'])
+def panicked(request):
+    """A panicked Linux that has told QEMU where to find its VMCOREINFO."""
+    with LinuxGuest('-device', 'pvpanic', '-device', 'vmcoreinfo',
+                    append=f'{request.param} panic=1') as vm:
+        vm.boot()
+        vm.type('insmod /modules/qemu_fw_cfg.ko; echo "insmod: $?"')
+        assert vm.wait_for_line('insmod: ') == 'insmod: 0'
+        vm.crash()
+        vm.wait_for_event('STOP')
+        yield vm
+        # Whatever was done to it, the guest goes on: cont is not refused now
+        assert vm.status() == 'guest-panicked'
+        assert vm.record()['panicked'] == 1
+        vm.cmd('cont')
+        vm.wait_for_event('RESET', reason='guest-reset')
+
+
+@pytest.fixture(name='folder')
+def folder_without_the_dumps(tmp_path):
+    """A folder that does not outlive the test: dumps are large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def kernel_log(path, dump_format):
+    """What makedumpfile finds in a dump."""
+    if dump_format == 'kdump-zlib':
+        # It was written without seeking, as for a pipe: put it in order
+        flattened, path = path, path.with_suffix('.ordered')
+        with flattened.open('rb') as dump:
+            subprocess.run(['makedumpfile', '-R', path], stdin=dump,
+                           check=True)
+    log = Path(f'{path}.log')
+    subprocess.run(['makedumpfile', '--dump-dmesg', path, log], check=True)
+    return log.read_text(errors='replace')
+
+
+@pytest.mark.parametrize('dump_format', FORMATS)
+def test_panic_is_in_the_dump(panicked, dump_format, folder):
+    path = folder / 'dump'
+    panicked.cmd('dump-guest-memory', paging=False, protocol=f'file:{path}',
+                 format=dump_format)
+    assert panicked.status() == 'guest-panicked'
+    log = kernel_log(path, dump_format)
+    assert 'Linux version' in log
+    assert 'Kernel panic - not syncing: sysrq triggered crash' in log
+
+
+@pytest.mark.parametrize('dump_format', ['elf', 'kdump-zlib'])
+def test_panic_is_in_a_detached_dump(panicked, dump_format, folder):
+    """Through a pipe, so that the dump cannot end before it is read."""
+    reader, writer = os.pipe()
+    panicked.send_fd_scm(fd=writer)
+    panicked.cmd('getfd', fdname='pipe')
+    os.close(writer)
+    panicked.cmd('dump-guest-memory', paging=False, protocol='fd:pipe',
+                 format=dump_format, detach=True)
+    for command in 'cont', 'stop':
+        with pytest.raises(ExecuteError, match='dump in process'):
+            panicked.cmd(command)
+        assert panicked.status() == 'guest-panicked'
+    path = folder / 'dump'
+    with open(reader, 'rb') as source, path.open('wb') as to:
+        shutil.copyfileobj(source, to)
+    event = panicked.wait_for_event('DUMP_COMPLETED')
+    assert event['data']['result']['status'] == 'completed'
+    assert panicked.status() == 'guest-panicked'
+    assert 'Kernel panic' in kernel_log(path, dump_format)
