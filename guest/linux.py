@@ -24,36 +24,21 @@ from qemu.qmp import ExecuteError  # noqa: E402, F401
 TIMEOUT = 120  # seconds
 
 
-class LinuxGuest(QEMUMachine):
-    """A VM that boots build/guest: see guest/init for what runs in it.
+class Console:
+    """What a guest says on its serial line, and what it is told there.
 
-    :param args: QEMU's arguments besides the kernel
-    :param append: more for the kernel command line
-    :param binary: the QEMU to run
-    :param machine: the machine type
-    :param memory: the size of its memory, in MiB
-    :param initramfs: one of the two in build/guest
+    :param channel: the socket at the host's end of the line
     """
 
-    def __init__(self, *args, append='', binary=PATCHED, machine='pc',
-                 memory=256, initramfs='initramfs'):
-        super().__init__(str(binary), args=args, qmp_timer=TIMEOUT)
-        self.set_machine(machine)
-        self.set_console()
-        self.add_args('-accel', 'tcg', '-m', str(memory), '-nodefaults',
-                      '-kernel', str(GUEST / 'vmlinuz'),
-                      '-initrd', str(GUEST / initramfs),
-                      '-append', f'console=ttyS0 {append}')
+    def __init__(self, channel):
+        self._channel = channel
         self._lines = queue.Queue()
-
-    def _post_launch(self):
-        super()._post_launch()
         # Read all the time: a guest whose console nobody reads is held up
-        threading.Thread(target=self._read_console, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def _read_console(self):
+    def _read(self):
         with contextlib.suppress(OSError):  # closed, as the VM is gone
-            for line in self.console_file:
+            for line in self._channel.makefile('rb'):
                 self._lines.put(line.decode(errors='replace').strip())
         self._lines.put(None)
 
@@ -75,9 +60,63 @@ class LinuxGuest(QEMUMachine):
             if text in line:
                 return line[line.index(text):]
 
+    def wait_until_ready(self):
+        """Wait until a guest that boots takes commands.
+
+        :return: what it said of its pvpanic, or None
+        """
+        said = self.wait_for_line('guest: ')
+        if said != 'guest: ready':
+            self.wait_for_line('guest: ready')
+            return said
+        return None
+
     def type(self, command):
         """Let the guest's shell run a command."""
-        self.console_socket.sendall(command.encode() + b'\n')
+        self._channel.sendall(command.encode() + b'\n')
+
+    def crash(self):
+        """Let the guest panic."""
+        self.type('echo c > /proc/sysrq-trigger')
+
+
+def load_crash_kernel(console):
+    """Let a guest that has initramfs-kdump be ready for kdump.
+
+    :param console: its Console
+    :raise ValueError: if kexec refuses to
+    """
+    console.type('kexec -p /crash/vmlinuz --initrd=/crash/initramfs'
+                 ' --append="console=ttyS0 reset_devices"; echo "kexec: $?"')
+    said = console.wait_for_line('kexec: ')
+    if said != 'kexec: 0':
+        raise ValueError(f'no crash kernel is loaded: {said}')
+
+
+class LinuxGuest(QEMUMachine, Console):
+    """A VM that boots build/guest: see guest/init for what runs in it.
+
+    :param args: QEMU's arguments besides the kernel
+    :param append: more for the kernel command line
+    :param binary: the QEMU to run
+    :param machine: the machine type
+    :param memory: the size of its memory, in MiB
+    :param initramfs: one of the two in build/guest
+    """
+
+    def __init__(self, *args, append='', binary=PATCHED, machine='pc',
+                 memory=256, initramfs='initramfs'):
+        super().__init__(str(binary), args=args, qmp_timer=TIMEOUT)
+        self.set_machine(machine)
+        self.set_console()
+        self.add_args('-accel', 'tcg', '-m', str(memory), '-nodefaults',
+                      '-kernel', str(GUEST / 'vmlinuz'),
+                      '-initrd', str(GUEST / initramfs),
+                      '-append', f'console=ttyS0 {append}')
+
+    def _post_launch(self):
+        super()._post_launch()
+        Console.__init__(self, self.console_socket)
 
     def boot(self):
         """Launch the VM, and wait until the guest's shell takes commands.
@@ -86,14 +125,6 @@ class LinuxGuest(QEMUMachine):
         """
         self.launch()
         return self.wait_until_ready()
-
-    def wait_until_ready(self):
-        """Wait until a guest that boots takes commands: see boot()."""
-        said = self.wait_for_line('guest: ')
-        if said != 'guest: ready':
-            self.wait_for_line('guest: ready')
-            return said
-        return None
 
     def wait_for_event(self, name, **data):
         """Wait for a QMP event.
@@ -108,10 +139,6 @@ class LinuxGuest(QEMUMachine):
         if event is None:
             raise TimeoutError(f'no {name} event {data or ""}')
         return event
-
-    def crash(self):
-        """Let the guest panic."""
-        self.type('echo c > /proc/sysrq-trigger')
 
     def status(self):
         """The run state that query-status gives."""
