@@ -87,6 +87,62 @@ def test_vm_migrates(source, destination, state, machine_type, tmp_path):
 
 
 @pytest.mark.parametrize('machine_type', MACHINES)
+def test_panicked_vm_migrates_there_and_back(machine_type, tmp_path):
+    """Through the base the VM stays panicked, and the record gets lost."""
+    uris = [f'unix:{tmp_path}/{way}' for way in ('there', 'back')]
+    with machine(PATCHED, machine_type) as vm, \
+            machine(UNPATCHED, machine_type, '-incoming', uris[0]) as base, \
+            machine(PATCHED, machine_type, '-incoming', uris[1]) as back:
+        for side in vm, base, back:
+            side.launch()
+        bring_to(vm, 'guest-panicked')
+        migrate(vm, base, uris[0])
+        migrate(base, back, uris[1])
+        assert status(back) == 'guest-panicked'
+        assert 'guest-panic' not in back.cmd('query-status')
+        back.cmd('stop')
+        assert status(back) == 'paused'
+        back.cmd('cont')
+        panic(back)
+        assert back.cmd('query-status')['guest-panic']['panicked'] == 1
+
+
+@pytest.mark.parametrize('when', ['in-between', 'afterwards'])
+@pytest.mark.parametrize('source, destination',
+                         [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED),
+                          (PATCHED, PATCHED)],
+                         ids=['to-the-base', 'from-the-base', 'patched'])
+def test_source_of_a_panicked_vm_dies(source, destination, when, tmp_path):
+    uri = f'unix:{tmp_path}/migration'
+    with machine(source, 'pc-q35-10.0') as vm, \
+            machine(destination, 'pc-q35-10.0', '-incoming', uri) as to:
+        vm.launch()
+        to.launch()
+        bring_to(vm, 'guest-panicked')
+        if when == 'in-between':
+            vm.cmd('migrate-set-parameters', max_bandwidth=1)
+            vm.cmd('migrate', uri=uri)
+            assert vm.event_wait('MIGRATION', timeout=TIMEOUT,
+                                 match={'data': {'status': 'active'}})
+        else:
+            migrate(vm, to, uri)
+        vm.kill()
+        if when == 'in-between':
+            # No half of a VM is left
+            to.wait(TIMEOUT)
+            assert to.exitcode() == 1
+            return
+        assert status(to) == 'guest-panicked'
+        record = to.cmd('query-status').get('guest-panic')
+        if source == destination:
+            assert record['panicked'] == 1
+        else:
+            assert record is None
+        to.cmd('cont')
+        assert status(to) == 'running'
+
+
+@pytest.mark.parametrize('machine_type', MACHINES)
 def test_vmstate_static_checker_agrees(machine_type, tmp_path):
     """On the devices; what globalstate carries, only a migration shows."""
     dumps = tmp_path / 'unpatched', tmp_path / 'patched'
