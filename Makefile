@@ -12,7 +12,8 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each export install tree build
+.PHONY: help demo check check-upstream check-each bench export install tree \
+	build
 .NOTPARALLEL:
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo '  make check            lint, the qtests, the system tests'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
@@ -54,6 +56,12 @@ check: tree
 
 check-each: tree
 	@scripts/check-each
+
+bench: tree
+	@scripts/setup bench
+	@scripts/build patched qemu-system-x86_64
+	@scripts/build unpatched qemu-system-x86_64
+	@scripts/bench
 
 check-upstream: build
 	@scripts/check-upstream
