@@ -174,7 +174,11 @@ def test_devices():
 
 
 class Schema:
-    """What query-qmp-schema says, as a set of paths."""
+    """What query-qmp-schema says, as a set of paths.
+
+    They are those that libvirt uses to ask for something in the schema: see
+    its src/qemu/qemu_qapi.c, and docs/libvirt.md for those of this series.
+    """
 
     def __init__(self, binary):
         with QEMUMachine(str(binary)) as vm:
@@ -187,14 +191,14 @@ class Schema:
             name, kind = entity['name'], entity['meta-type']
             if kind not in ('command', 'event'):
                 continue
-            self._features(name, entity)
-            self._walk(name, entity['arg-type'], ())
+            self._add(name, entity)
+            self._walk(f'{name}/arg-type', entity['arg-type'], ())
             if kind == 'command':
-                self._walk(f'{name}->', entity['ret-type'], ())
+                self._walk(f'{name}/ret-type', entity['ret-type'], ())
 
-    def _features(self, path, entity):
+    def _add(self, path, entity):
         self.paths.add(path)
-        self.paths.update(f'{path}({feature})'
+        self.paths.update(f'{path}/${feature}'
                           for feature in entity.get('features', []))
 
     def _walk(self, path, type_name, inside):
@@ -204,53 +208,61 @@ class Schema:
         """
         entity = self._types[type_name]
         kind = entity['meta-type']
-        self._features(path, entity)
+        self._add(path, entity)
         if type_name in inside:
             return
         inside += type_name,
         if kind == 'builtin':
-            self.paths.add(f'{path}: {entity["json-type"]}')
+            self.paths.add(f'{path}/!{entity["json-type"]}')
         elif kind == 'array':
-            self._walk(f'{path}[]', entity['element-type'], inside)
+            self._walk(path, entity['element-type'], inside)
         elif kind == 'enum':
             for value in entity['members']:
-                self._features(f'{path}={value["name"]}', value)
+                self._add(f'{path}/^{value["name"]}', value)
         elif kind == 'alternate':
             for member in entity['members']:
-                self._walk(f'{path}|', member['type'], inside)
+                self._walk(path, member['type'], inside)
         else:
             for member in entity['members']:
-                optional = '?' if 'default' in member else ''
-                name = f'{path}/{member["name"]}{optional}'
-                self._features(name, member)
+                name = f'{path}/{member["name"]}'
+                self._add(name, member)
+                if 'default' in member:
+                    self.paths.add(f'{path}/*{member["name"]}')
                 self._walk(name, member['type'], inside)
             for case in entity.get('variants', []):
-                self._walk(f'{path}[{case["case"]}]', case['type'], inside)
+                self._walk(f'{path}/+{case["case"]}', case['type'], inside)
 
 
 def test_schema():
     unpatched, patched = (Schema(binary).paths for binary in BINARIES)
     assert len(unpatched) > 10000
     assert not unpatched - patched
-    # All below query-status's new member and the new command is new
-    assert {path for path in patched - unpatched if not path.startswith(
-        ('query-status->/guest-panic?', 'query-action'))} == {
-            'GUEST_PANICKED(reversible)',
-            'query-status->/status=guest-panicked(reversible)',
-            'GUEST_PANICKED/count', 'GUEST_PANICKED/count: int',
-            'GUEST_CRASHLOADED/count', 'GUEST_CRASHLOADED/count: int',
-            'GUEST_PANICKED/action=reset', 'GUEST_CRASHLOADED/action=reset',
-            'set-action/panic?=reset',
-            'query-machines->[]/builtin-pvpanic?',
-            'query-machines->[]/builtin-pvpanic?: boolean'}
-    assert {path for path in patched - unpatched
-            if re.fullmatch(r'query-status->/guest-panic\?(/[^/?=:]*)?\??',
-                            path)} == {
-            'query-status->/guest-panic?',
-            'query-status->/guest-panic?/panicked',
-            'query-status->/guest-panic?/crashloaded',
-            'query-status->/guest-panic?/last'}
-    assert {path for path in patched - unpatched
-            if re.fullmatch('query-action->/[^=:]*', path)} == {
-            'query-action->/panic?', 'query-action->/reboot',
-            'query-action->/shutdown', 'query-action->/watchdog'}
+    record, command = 'query-status/ret-type/guest-panic', 'query-action'
+    new = patched - unpatched
+    # Whatever is below a new member or command is new
+    assert {path for path in new
+            if not path.startswith((f'{record}/', f'{command}/'))} == {
+        'GUEST_PANICKED/$reversible',
+        'GUEST_PANICKED/arg-type/action/^reset',
+        'GUEST_PANICKED/arg-type/count',
+        'GUEST_PANICKED/arg-type/count/!int',
+        'GUEST_CRASHLOADED/arg-type/action/^reset',
+        'GUEST_CRASHLOADED/arg-type/count',
+        'GUEST_CRASHLOADED/arg-type/count/!int',
+        'query-action',
+        'query-machines/ret-type/*builtin-pvpanic',
+        'query-machines/ret-type/builtin-pvpanic',
+        'query-machines/ret-type/builtin-pvpanic/!boolean',
+        'query-status/ret-type/*guest-panic',
+        'query-status/ret-type/guest-panic',
+        'query-status/ret-type/status/^guest-panicked/$reversible',
+        'set-action/arg-type/panic/^reset'}
+    assert {path.removeprefix(f'{record}/') for path in new
+            if re.match(f'{record}/[^/]*$', path)} == {
+        'panicked', 'crashloaded', 'last'}
+    assert {path.removeprefix(f'{record}/last/') for path in new
+            if re.match(f'{record}/last/[^/]*$', path)} == {
+        'type', 'action', 'timestamp', 'device', '*device', 'info', '*info'}
+    assert {path.removeprefix(f'{command}/ret-type/') for path in new
+            if re.match(f'{command}/ret-type/[^/]*$', path)} == {
+        'panic', '*panic', 'reboot', 'shutdown', 'watchdog'}
