@@ -6,6 +6,7 @@ own.  It finds its libraries and data in /usr because it has a mount namespace
 of its own too, where build/libvirt lies over /usr.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -73,11 +74,14 @@ class NoNamespace(Exception):
 class PrivateLibvirt:
     """A session libvirtd: use it as a context manager.
 
+    :raise FileNotFoundError: if libvirt has not been unpacked
     :raise NoNamespace: if the machine does not allow it
     :raise LibvirtError: if the daemon does not start
     """
 
     def __init__(self):
+        if not LIBVIRT.is_dir():
+            raise FileNotFoundError(f'{LIBVIRT}: scripts/libvirt makes it')
         # Not below the checkout: the path of a socket has to be short
         self.folder = Path(tempfile.mkdtemp(prefix='pvpanic-libvirt-'))
         for name in 'run', 'config/libvirt', 'cache', 'data', 'dumps':
@@ -127,7 +131,7 @@ class PrivateLibvirt:
                 self.log.open('ab') as log:
             ready.bind(str(notify))
             self._daemon = subprocess.Popen(
-                self._in_namespace('libvirtd'),
+                self._in_namespace('/usr/sbin/libvirtd'),
                 env=dict(self.env, NOTIFY_SOCKET=str(notify)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             with os.fdopen(os.pidfd_open(self._daemon.pid)) as end:
@@ -135,10 +139,18 @@ class PrivateLibvirt:
                     raise LibvirtError('libvirtd does not start: ' +
                                        self.log.read_text())
 
-    def kill(self):
-        """Kill the daemon, with SIGKILL.  The domains live on."""
+    @contextlib.contextmanager
+    def killed(self):
+        """Kill the daemon, with SIGKILL, and start it again in the end.
+
+        The domains live on.
+        """
         self._daemon.kill()
         self._daemon.wait()
+        try:
+            yield
+        finally:
+            self.start()
 
     def close(self):
         """End the domains and the daemon, and leave nothing behind."""

@@ -140,18 +140,16 @@ def test_crashed_domain_comes_back(libvirt, events, start):
 def test_libvirtd_dies_around_a_panic(libvirt, start, when):
     """Whatever it saw of the panic, it finds out when it is back."""
     domain = start(on_crash='preserve')
-    if when == 'before':
-        libvirt.kill()
     if when == 'after':
         with Events(libvirt) as events:
             crash(domain, events)
-    else:
+    if when == 'during':
         domain.console.crash()
-    if when != 'before':
-        libvirt.kill()
-    if when != 'after':
-        domain.console.wait_for_line('Kernel panic')
-    libvirt.start()
+    with libvirt.killed():
+        if when == 'before':
+            domain.console.crash()
+        if when != 'after':
+            domain.console.wait_for_line('Kernel panic')
     with Events(libvirt) as events:
         if domain.state() != 'crashed (panicked)':
             events.wait_for(f'{domain.name} {CRASHED_PANICKED}')
@@ -166,11 +164,10 @@ def test_libvirtd_learns_how_many_panics_it_missed(libvirt, start):
     """The guest reboots each time, and nothing else is left of them."""
     domain = start()
     domain.qmp('set-action', panic='none')
-    libvirt.kill()
-    for _ in range(2):
-        domain.console.crash()
-        domain.console.wait_until_ready()
-    libvirt.start()
+    with libvirt.killed():
+        for _ in range(2):
+            domain.console.crash()
+            domain.console.wait_until_ready()
     # It was told of none of them
     assert domain.states() == ('running (booted)', 'running')
     record = domain.qmp('query-status')['guest-panic']
