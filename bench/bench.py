@@ -167,7 +167,8 @@ async def latency(binary, rom):
     pipe, other = multiprocessing.Pipe()
     async with guests(1, binary, rom, 1, 'pause') as (guest,):
         watcher = multiprocessing.Process(
-            target=watch, args=(guest.ram, LATENCY_PANICS, other))
+            target=watch, args=(guest.ram, LATENCY_PANICS, other),
+            daemon=True)
         watcher.start()
         pipe.recv()
         with guest.client.listener('GUEST_PANICKED') as listener:
@@ -310,18 +311,19 @@ class Results:
         self.rows.append((what, unit, values))
 
     def ratios(self):
-        """Yield (what, unit, medians, lowest, median and highest ratio).
+        """Yield (what, unit, medians, quartiles of the ratios).
 
         A ratio is one of a patched value to the unpatched value that was
-        taken next to it.  Nothing at all counts as 0.1 of the unit.
+        taken next to it.  What is too small to be measured counts as a
+        hundredth of the unit.
         """
         for what, unit, values in self.rows:
             pairs = zip(values['patched'], values['unpatched'])
-            ratios = sorted(max(a, .1) / max(b, .1) for a, b in pairs)
             yield (what, unit,
                    {name: statistics.median(values[name])
                     for name in BINARIES},
-                   ratios[0], statistics.median(ratios), ratios[-1])
+                   statistics.quantiles(max(new, .01) / max(old, .01)
+                                        for new, old in pairs))
 
 
 async def repeat(results, runs, function, args, rows):
@@ -382,8 +384,9 @@ PAGE = '''# Patched against unpatched
 
 `make bench` wrote this page: every number was measured in one run, patched
 and unpatched in turn. A ratio is that of two runs next to each other, and
-below 1 where the patched QEMU is faster or takes less; the table has the
-median ratio, the lowest and the highest.
+below 1 where the patched QEMU is faster or takes less. The table has the
+median ratio and the quartiles, between which half of the ratios are. Where
+memory does not grow at all, 0.01 KiB/s stands for it in the ratio.
 
 Measured on: {machine}.
 
@@ -402,14 +405,14 @@ missed.
 
 def write(results, folder):
     """Write the page with the table, and what plot.gp draws."""
-    table = ['| | unpatched | patched | ratio | lowest | highest |',
-             '|---|--:|--:|--:|--:|--:|']
+    table = ['| | unpatched | patched | ratio | quartiles |',
+             '|---|--:|--:|--:|--:|']
     data = []
-    for what, unit, medians, low, ratio, high in results.ratios():
+    for what, unit, medians, (low, ratio, high) in results.ratios():
         old, new = (f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
                     for value in medians.values())
         table.append(f'| {what} | {old} {unit} | {new} {unit} |'
-                     f' {ratio:.3g} | {low:.3g} | {high:.3g} |')
+                     f' {ratio:.3g} | {low:.3g} to {high:.3g} |')
         data.append(f'{len(data)}\t{what}\t{ratio}\t{low}\t{high}')
     (folder / 'bench.md').write_text(
         PAGE.format(machine=machine(), table='\n'.join(table)))

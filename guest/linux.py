@@ -1,5 +1,6 @@
 """A Linux guest with a pvpanic device, for the demo and the tests."""
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -135,10 +136,10 @@ class LinuxGuest(QEMUMachine, Console):
         :raise TimeoutError: if none comes within TIMEOUT seconds
         """
         match = {'data': data} if data else None
-        event = self.event_wait(name, timeout=TIMEOUT, match=match)
-        if event is None:
-            raise TimeoutError(f'no {name} event {data or ""}')
-        return event
+        try:
+            return self.event_wait(name, timeout=TIMEOUT, match=match)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f'no {name} event {data or ""}') from None
 
     def status(self):
         """The run state that query-status gives."""

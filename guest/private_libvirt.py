@@ -13,6 +13,7 @@ from pathlib import Path
 import queue
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,7 +108,7 @@ class PrivateLibvirt:
             self._check_namespace()
             self.start()
         except BaseException:
-            shutil.rmtree(self.folder)
+            self._end()
             raise
 
     def _in_namespace(self, command):
@@ -139,6 +140,10 @@ class PrivateLibvirt:
                     raise LibvirtError('libvirtd does not start: ' +
                                        self.log.read_text())
 
+    def freeze(self):
+        """Let the daemon do nothing more: what it is sent, it never reads."""
+        self._daemon.send_signal(signal.SIGSTOP)
+
     @contextlib.contextmanager
     def killed(self):
         """Kill the daemon, with SIGKILL, and start it again in the end.
@@ -154,10 +159,20 @@ class PrivateLibvirt:
 
     def close(self):
         """End the domains and the daemon, and leave nothing behind."""
-        for name in self.virsh('list', '--name').split():
-            self.virsh('destroy', name)
-        self._daemon.terminate()
-        self._daemon.wait(TIMEOUT)
+        try:
+            for name in self.virsh('list', '--name').split():
+                self.virsh('destroy', name)
+        finally:
+            self._end()
+
+    def _end(self):
+        if self._daemon:
+            self._daemon.kill()
+            self._daemon.wait()
+        # Domains that it could not end
+        for pid in (self.folder / 'run').glob('libvirt/qemu/run/*.pid'):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid.read_text()), signal.SIGKILL)
         shutil.rmtree(self.folder)
 
     def __enter__(self):
@@ -237,10 +252,15 @@ class Domain:
             name=name, machine=machine, guest=GUEST, append=append,
             initramfs=initramfs, on_crash=on_crash, emulator=PATCHED,
             console=console, panic=panic))
+        self._console_path = console
+        self.console = None
         libvirt.virsh('define', str(xml))
-        libvirt.virsh('start', name)
+
+    def boot(self):
+        """Start the domain, and wait until its shell takes commands."""
+        self.virsh('start')
         channel = socket.socket(socket.AF_UNIX)
-        channel.connect(str(console))
+        channel.connect(str(self._console_path))
         self.console = Console(channel)
         self.console.wait_until_ready()
 
@@ -262,4 +282,6 @@ class Domain:
 
     def states(self):
         """The state as libvirt sees it, and as QEMU does."""
-        return self.state(), self.qmp('query-status')['status']
+        # This waits for a libvirtd that has just been started
+        status = self.qmp('query-status')['status']
+        return self.state(), status

@@ -29,6 +29,9 @@ fi
 # Outside of the checkout, so that a clean clone is cheap
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/reversible-pvpanic
 DOWNLOADS=$CACHE/downloads
+# What fits this machine's release only
+RELEASE_DOWNLOADS=$DOWNLOADS/$(. /etc/os-release &&
+                               printf '%s' "${VERSION_CODENAME:-unknown}")
 export CCACHE_DIR="${CCACHE_DIR:-$CACHE/ccache}"
 export CCACHE_BASEDIR="$ROOT"
 export CCACHE_NOHASHDIR=1
@@ -37,7 +40,7 @@ export CCACHE_NOHASHDIR=1
 export LC_ALL=C.UTF-8
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 
-mkdir -p "$BUILD" "$LOGS" "$DOWNLOADS" "$CCACHE_DIR"
+mkdir -p "$BUILD" "$LOGS" "$RELEASE_DOWNLOADS" "$CCACHE_DIR"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -120,14 +123,21 @@ apt_update() {
     fi
 }
 
-# download PACKAGE...: these, and the libraries that they need and that are not
-# installed here, to the current folder
+# download FOLDER PACKAGE...: these, and the libraries that they need and that
+# are not installed here.  The folder is complete, or it is not there.
 download() {
-    apt_private apt-get -s install --no-install-recommends "$@" > simulated
-    # shellcheck disable=SC2046 # a list of words
-    apt_private apt-get download "$@" \
-        $(sed -n 's/^Inst \(lib[^ ]*\).*/\1/p' simulated)
-    rm simulated
+    apt_update
+    rm -rf "$1" "$1.new"
+    mkdir -p "$1.new"
+    (
+        cd "$1.new" && shift
+        apt_private apt-get -s install --no-install-recommends "$@" > simulated
+        # shellcheck disable=SC2046 # a list of words
+        apt_private apt-get download "$@" \
+            $(sed -n 's/^Inst \(lib[^ ]*\).*/\1/p' simulated)
+        rm simulated
+    )
+    mv "$1.new" "$1"
 }
 
 # unpack FOLDER TO: the packages in a folder

@@ -47,6 +47,7 @@ def start_domains(libvirt):
 
     def start(**options):
         domains.append(Domain(libvirt, next(NAMES), **options))
+        domains[-1].boot()
         return domains[-1]
     yield start
     for domain in domains:
@@ -81,7 +82,8 @@ def load_vmcoreinfo(domain):
 @pytest.mark.parametrize('on_crash', ['preserve', 'destroy', 'restart',
                                       'coredump-destroy', 'coredump-restart'])
 def test_on_crash(libvirt, events, start, on_crash):
-    domain = start(on_crash=on_crash)
+    # The guest has no policy of its own: what brings it back is libvirt
+    domain = start(on_crash=on_crash, append='')
     load_vmcoreinfo(domain)
     assert domain.states() == ('running (booted)', 'running')
     crash(domain, events)
@@ -95,7 +97,7 @@ def test_on_crash(libvirt, events, start, on_crash):
         events.wait_for(f'{domain.name} {RESUMED_UNPAUSED}')
         domain.console.wait_until_ready()
         assert domain.states() == ('running (crashed)', 'running')
-        # It was a reset: the same QEMU remembers
+        # The same QEMU remembers
         assert panics(domain) == 1
     dumps = list((libvirt.folder / 'dumps').glob(f'*{domain.name}*'))
     assert len(dumps) == on_crash.startswith('coredump')
@@ -136,22 +138,27 @@ def test_crashed_domain_comes_back(libvirt, events, start):
     assert domain.state() == 'shut off (destroyed)'
 
 
-@pytest.mark.parametrize('when', ['before', 'during', 'after'])
-def test_libvirtd_dies_around_a_panic(libvirt, start, when):
-    """Whatever it saw of the panic, it finds out when it is back."""
-    domain = start(on_crash='preserve')
+@pytest.mark.parametrize('when, on_crash', [
+    ('before', 'preserve'), ('before', 'destroy'), ('during', 'destroy'),
+    ('after', 'preserve')])
+def test_libvirtd_dies_around_a_panic(libvirt, start, when, on_crash):
+    """It finds out when it is back, and leaves on_crash undone."""
+    domain = start(on_crash=on_crash)
     if when == 'after':
         with Events(libvirt) as events:
             crash(domain, events)
     if when == 'during':
+        # QEMU sends the event, and nobody ever reads it
+        libvirt.freeze()
         domain.console.crash()
+        domain.console.wait_for_line('Kernel panic')
     with libvirt.killed():
         if when == 'before':
             domain.console.crash()
-        if when != 'after':
             domain.console.wait_for_line('Kernel panic')
+    # libvirt may be back before QEMU has stopped the guest
     with Events(libvirt) as events:
-        if domain.state() != 'crashed (panicked)':
+        if domain.states()[0] != 'crashed (panicked)':
             events.wait_for(f'{domain.name} {CRASHED_PANICKED}')
         assert domain.states() == ('crashed (panicked)', 'guest-panicked')
     assert panics(domain) == 1
@@ -192,6 +199,15 @@ def test_libvirt_takes_every_panic_for_a_stop(events, start):
     assert panics(domain) == 1
 
 
+def test_on_crash_rules_over_panic_none(events, start):
+    """So far, a guest cannot run on in a domain that is to be destroyed."""
+    domain = start(on_crash='destroy')
+    domain.qmp('set-action', panic='none')
+    crash(domain, events)
+    events.wait_for(f'{domain.name} {STOPPED_CRASHED}')
+    assert domain.state() == 'shut off (crashed)'
+
+
 def test_libvirt_lets_kdump_do_its_work(events, start):
     """Even if a panic were the end: on_crash is not for this one."""
     domain = start(on_crash='destroy', initramfs='initramfs-kdump',
@@ -204,15 +220,18 @@ def test_libvirt_lets_kdump_do_its_work(events, start):
     assert domain.qmp('query-status')['guest-panic']['crashloaded'] == 1
 
 
-def test_address_of_the_isa_device(events, start):
+def test_address_of_the_isa_device(libvirt, events, start):
     """libvirt passes it as ioport, the property's older name."""
     domain = start(machine='pc-q35-10.0', panic="""
-        <panic model='isa'><address type='isa' iobase='0x505'/></panic>""")
+        <panic model='isa'><address type='isa' iobase='0x506'/></panic>""")
+    command = libvirt.virsh('domxml-to-native', 'qemu-argv', '--domain',
+                            domain.name)
+    assert '"driver":"pvpanic","ioport":1286' in command
     crash(domain, events)
     assert domain.states() == ('crashed (panicked)', 'guest-panicked')
     last = domain.qmp('query-status')['guest-panic']['last']
     assert domain.qmp('qom-get', path=last['device'],
-                      property='ioport') == 0x505
+                      property='iobase') == 0x506
 
 
 def test_pci_device(libvirt, events, start):

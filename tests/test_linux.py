@@ -1,11 +1,10 @@
 """Debian's Linux on a patched QEMU: drivers, policies, kdump."""
 
+import re
+
 from linux import TIMEOUT, LinuxGuest, load_crash_kernel
 
 import pytest
-
-# What a Linux driver knows of events; from 6.10 on, a shutdown is one
-KNOWN_EVENTS = 3, 7
 
 
 def expect_record(vm, action, panicked=1):
@@ -15,6 +14,21 @@ def expect_record(vm, action, panicked=1):
     assert record['crashloaded'] == 0
     assert record['last']['type'] == 'panicked'
     assert record['last']['action'] == action
+
+
+def guest_output(vm, command):
+    """What the guest's shell prints, line by line."""
+    vm.type(f'{command}; echo "guest: done"')
+    lines = []
+    while 'guest: done' not in lines:
+        lines.append(vm.wait_for_line(''))
+    return lines[:-1]
+
+
+def events_known_to_linux(release):
+    """What its driver knows; from 6.10 on, a shutdown is an event."""
+    version = tuple(map(int, re.match(r'(\d+)\.(\d+)', release).groups()))
+    return 7 if version >= (6, 10) else 3
 
 
 @pytest.mark.parametrize('machine, device, events', [
@@ -31,9 +45,9 @@ def test_driver_binds_and_sees_the_events(machine, device, events):
         said = vm.boot()
         assert vm.cmd('qom-get', path='panic', property='events') == events
         driver = 'pvpanic-pci' if 'pci' in device else 'pvpanic-mmio'
-        assert said in [f'guest: driver {driver} bound, '
-                        f'capability {events & known:x}'
-                        for known in KNOWN_EVENTS]
+        known = events_known_to_linux(guest_output(vm, 'uname -r')[0])
+        assert said == (f'guest: driver {driver} bound, '
+                        f'capability {events & known:x}')
         vm.crash()
         event = vm.wait_for_event('GUEST_PANICKED', action='pause')
         vm.wait_for_event('STOP')
@@ -62,25 +76,40 @@ def test_panic_that_management_takes_note_of(commands):
         expect_record(vm, 'pause')
 
 
-@pytest.mark.parametrize('action', ['pause', 'none'])
-def test_guests_own_policy_runs(action):
-    """With panic=1 the guest reboots, and what happened stays known."""
-    with LinuxGuest('-device', f'pvpanic,action={action}',
-                    append='panic=1') as vm:
+def expect_reboot(vm, action, panicked):
+    """The guest's own policy, panic=1, and what is known when it is up."""
+    vm.wait_for_event('RESET', reason='guest-reset')
+    vm.wait_until_ready()
+    assert vm.status() == 'running'
+    expect_record(vm, action, panicked)
+    # SeaBIOS turned the guest's reboot into a second, harder RESET: drop it
+    assert {e['event'] for e in vm.get_qmp_events()} <= {'RESET', 'RESUME'}
+
+
+def test_guests_own_policy_runs():
+    """After a cont, or when panics are no longer to stop the VM."""
+    with LinuxGuest('-device', 'pvpanic', append='panic=1') as vm:
         vm.boot()
-        for count in 1, 2:
-            vm.crash()
-            event = vm.wait_for_event('GUEST_PANICKED')
-            assert event['data']['count'] == count
-            if action == 'pause':
-                vm.wait_for_event('STOP')
-                vm.cmd('cont')
-            vm.wait_for_event('RESET', reason='guest-reset')
-            vm.wait_until_ready()
-            expect_record(vm, {'pause': 'pause', 'none': 'run'}[action], count)
-            stops = [e for e in vm.get_qmp_events() if e['event'] == 'STOP']
-            assert not stops
-            assert vm.status() == 'running'
+        vm.crash()
+        vm.wait_for_event('GUEST_PANICKED', action='pause', count=1)
+        vm.wait_for_event('STOP')
+        vm.cmd('cont')
+        expect_reboot(vm, 'pause', 1)
+        vm.cmd('set-action', panic='none')
+        vm.crash()
+        vm.wait_for_event('GUEST_PANICKED', action='run', count=2)
+        expect_reboot(vm, 'run', 2)
+
+
+@pytest.mark.parametrize('args', [
+    ['-device', 'pvpanic,action=none'],
+    ['-device', 'pvpanic', '-action', 'panic=none']], ids=['device', 'global'])
+def test_guests_own_policy_runs_at_once(args):
+    with LinuxGuest(*args, append='panic=1') as vm:
+        vm.boot()
+        vm.crash()
+        vm.wait_for_event('GUEST_PANICKED', action='run', count=1)
+        expect_reboot(vm, 'run', 1)
 
 
 def test_panic_resets_the_vm():
@@ -116,15 +145,6 @@ def test_management_destroys_the_vm():
         vm.cmd('quit')
         vm.wait(timeout=TIMEOUT)
         assert vm.exitcode() == 0
-
-
-def guest_output(vm, command):
-    """What the guest's shell prints, line by line."""
-    vm.type(f'{command}; echo "guest: done"')
-    lines = []
-    while 'guest: done' not in lines:
-        lines.append(vm.wait_for_line(''))
-    return lines[:-1]
 
 
 @pytest.mark.parametrize('machine, args', [

@@ -1,7 +1,6 @@
 """What a guest and a management can see, compared with the unpatched QEMU.
 
-No guest runs in these VMs.  Whatever differs has to be named here, as it is
-in docs/how-it-works.md.
+No guest runs in these VMs.  Whatever differs has to be named here.
 """
 
 import base64
