@@ -25,12 +25,13 @@ from linux import GUEST, PATCHED, ROOT, TIMEOUT, Console
 LIBVIRT = ROOT / 'build' / 'libvirt'
 
 # In a user namespace, so that this needs no root; and not as its root, so
-# that libvirtd takes itself for a session daemon.  KVM is hidden: for a QEMU
-# that lacks it where it is there, libvirt's cache of capabilities never holds.
+# that libvirtd takes itself for a session daemon, but as a user that every
+# Debian has, "daemon".  KVM is hidden: for a QEMU that lacks it where it is
+# there, libvirt's cache of capabilities never holds.
 NAMESPACE = '''
 mount -t overlay -o lowerdir={usr}:/usr overlay /usr
 if [ -e /dev/kvm ]; then mount --bind {unreadable} /dev/kvm; fi
-exec unshare --user --map-user=1000 --map-group=1000 {command}
+exec unshare --user --map-user=1 --map-group=1 {command}
 '''
 
 QEMU_CONF = '''
@@ -207,11 +208,13 @@ class Events:
     def _read(self):
         for line in self._process.stdout:
             self._queue.put(line.strip())
+        self._queue.put(None)
 
     def wait_for(self, line):
         """Wait for "domain event detail", as libvirt_events.py prints it.
 
         :raise TimeoutError: if nothing comes for TIMEOUT seconds
+        :raise LibvirtError: if the daemon is gone
         """
         seen = []
         while line not in seen:
@@ -219,6 +222,8 @@ class Events:
                 seen.append(self._queue.get(timeout=TIMEOUT))
             except queue.Empty:
                 raise TimeoutError(f'no event "{line}" in {seen}') from None
+            if seen[-1] is None:
+                raise LibvirtError(f'gone before "{line}": {seen}')
 
     def __enter__(self):
         return self
