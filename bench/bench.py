@@ -172,14 +172,11 @@ async def latency(binary, rom):
         watcher.start()
         pipe.recv()
         with guest.client.listener('GUEST_PANICKED') as listener:
-            reply = guest.client.execute('cont')
             for _ in range(LATENCY_PANICS + 1):
-                reply = asyncio.ensure_future(reply)
+                reply = asyncio.ensure_future(guest.client.execute('cont'))
                 await listener.get()
                 events.append(time.monotonic())
                 await reply
-                reply = guest.client.execute('cont')
-            await reply
         begun, done = pipe.recv()
         watcher.join()
     return {
@@ -251,7 +248,7 @@ async def storm(running, panics):
     """Let all of them panic at once, and continue each as its event comes.
 
     :param running: Guests, each paused by a panic
-    :param panics: by client, how many events it has had; brought up to date
+    :param panics: by Guest, how many events it has had; brought up to date
     :return: milliseconds until the last one runs again
     """
     async def manage(guest):
