@@ -71,7 +71,8 @@ class TinyGuest(QEMUMachine):
 
     def _pre_launch(self):
         self.ram = f'{self.temp_dir}/ram'
-        Path(self.ram).write_bytes(bytes(MEMORY))
+        with open(self.ram, 'wb') as ram:
+            ram.truncate(MEMORY)  # sparse, as there can be many
         self.shared = share(self.ram)
         self.shared.value = self._value
         self.shared.limit = self._limit
