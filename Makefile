@@ -13,8 +13,8 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each bench export install tree \
-	build
+.PHONY: help demo check check-upstream check-each soak bench export install \
+	tree build
 .NOTPARALLEL:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo '  make check            lint, the qtests, the system tests'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make soak             what takes long: many VMs, many panics'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
@@ -54,6 +55,11 @@ check: tree
 	@scripts/guest
 	@scripts/libvirt
 	@scripts/check
+
+soak: tree
+	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/build unpatched qemu-system-x86_64
+	@scripts/soak
 
 check-each: tree
 	@scripts/check-each

@@ -1,17 +1,15 @@
 #!/usr/bin/python3
 """The patched QEMU against the unpatched one, in one run and interleaved.
 
-usage: bench.py GUEST FOLDER
+usage: bench.py FOLDER
 
-GUEST is the guest, assembled from guest.S.  FOLDER gets bench.md, a page with
-a table, and bench.tsv, which plot.gp draws.  Every value is measured here and
-now.
+FOLDER gets bench.md, a page with a table, and bench.tsv, which plot.gp draws.
+Every value is measured here and now.
 """
 
 import argparse
 import asyncio
 import contextlib
-import mmap
 import multiprocessing
 import os
 from pathlib import Path
@@ -19,21 +17,16 @@ import platform
 import socket
 import statistics
 import sys
-import tempfile
 import time
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'guest'))
-from linux import PATCHED, UNPATCHED, QEMUMachine  # noqa: E402
+from linux import PATCHED, UNPATCHED  # noqa: E402
 from qemu.qmp import QMPClient  # noqa: E402
+from tiny import TinyGuest, assemble, share  # noqa: E402
 
 BINARIES = {'unpatched': UNPATCHED, 'patched': PATCHED}
 
-# See guest.S
-ADDRESS = 0x6000
-VALUE, BEGUN, DONE = range(3)
-
-MEMORY = 2 << 20     # bytes, of a VM
 LATENCY_BLOCKS = 31  # per binary
 LATENCY_PANICS = 300  # per block
 QUIET_PAIRS = 9      # of VMs
@@ -46,53 +39,36 @@ STORM_PANICS = 7680  # per binary and size, over all rounds
 
 
 class Guest:
-    """A VM with the guest, whose memory is mapped here.
+    """A TinyGuest with an asynchronous client.
 
     :param binary: the QEMU
-    :param rom: guest.S, assembled
+    :param rom: the guest, assembled
     :param value: what the guest writes to pvpanic
     :param panic: what a panic does: see -action
     :param stalled: have a second monitor, which nobody reads
     """
 
     def __init__(self, binary, rom, value, panic, stalled=False):
-        self._binary = str(binary)
-        self._rom = str(rom)
-        self._value = value
-        self._panic = panic
+        self.vm = TinyGuest(rom, '-action', f'panic={panic}', '-S',
+                            binary=binary, value=value)
         self._stalled = stalled
         self._exit = contextlib.AsyncExitStack()
         self.client = QMPClient()
-        self.ram = None
-        self.pid = None
 
     async def start(self):
         """Launch it, stopped."""
-        folder = self._exit.enter_context(
-            tempfile.TemporaryDirectory(prefix='pvpanic-bench-',
-                                        dir='/dev/shm'))
-        self.ram = f'{folder}/ram'
-        with open(self.ram, 'wb') as ram:
-            ram.truncate(MEMORY)
-            ram.seek(ADDRESS)
-            ram.write(bytes([self._value]))
-        vm = QEMUMachine(self._binary, args=[
-            '-accel', 'tcg', '-nodefaults', '-bios', self._rom,
-            '-object', f'memory-backend-file,id=ram,size={MEMORY},share=on,'
-            f'mem-path={self.ram}', '-m', f'{MEMORY >> 20}', '-machine',
-            'pc,memory-backend=ram', '-device', 'pvpanic', '-action',
-            f'panic={self._panic}', '-qmp', f'unix:{folder}/qmp', '-S'])
-        vm.set_qmp_monitor(False)
+        folder = self.vm.temp_dir
+        self.vm.add_args('-qmp', f'unix:{folder}/qmp')
+        self.vm.set_qmp_monitor(False)
         if self._stalled:
-            vm.add_args('-qmp', f'unix:{folder}/stalled')
+            self.vm.add_args('-qmp', f'unix:{folder}/stalled')
             listener = self._exit.enter_context(
                 socket.socket(socket.AF_UNIX))
             listener.bind(f'{folder}/stalled')
             listener.listen()
         await self.client.start_server(f'{folder}/qmp')
-        self._exit.callback(vm.kill)
-        vm.launch()
-        self.pid = vm.get_pid()
+        self._exit.callback(self.vm.kill)
+        self.vm.launch()
         if self._stalled:
             stalled, _ = listener.accept()
             self._exit.enter_context(stalled)
@@ -108,22 +84,11 @@ class Guest:
         """End it, and leave nothing behind."""
         await self._exit.aclose()
 
-    def counters(self):
-        """Map the guest's counters: see VALUE, BEGUN and DONE."""
-        return counters(self.ram)
-
     def memory(self):
         """How much of the host's memory the process has, in KiB."""
-        status = Path(f'/proc/{self.pid}/status').read_text()
+        status = Path(f'/proc/{self.vm.get_pid()}/status').read_text()
         line, = (line for line in status.splitlines() if 'VmRSS' in line)
         return int(line.split()[1])
-
-
-def counters(path):
-    """The guest's counters in its memory, as an array of uint32."""
-    with open(path, 'rb') as ram:
-        mapped = mmap.mmap(ram.fileno(), MEMORY, prot=mmap.PROT_READ)
-    return memoryview(mapped)[ADDRESS:ADDRESS + 12].cast('I')
 
 
 def watch(path, panics, pipe):
@@ -133,13 +98,13 @@ def watch(path, panics, pipe):
     :param panics: how many there are
     :param pipe: gets the times at which a write began, and was done
     """
-    guest = counters(path)
+    guest = share(path)
     begun, done = [], []
     pipe.send('watching')
     while len(done) < panics:
-        if guest[BEGUN] > len(begun):
+        if guest.begun > len(begun):
             begun.append(time.monotonic())
-        if guest[DONE] > len(done):
+        if guest.done > len(done):
             done.append(time.monotonic())
     pipe.send((begun, done))
 
@@ -167,19 +132,16 @@ async def latency(binary, rom):
     pipe, other = multiprocessing.Pipe()
     async with guests(1, binary, rom, 1, 'pause') as (guest,):
         watcher = multiprocessing.Process(
-            target=watch, args=(guest.ram, LATENCY_PANICS, other),
+            target=watch, args=(guest.vm.ram, LATENCY_PANICS, other),
             daemon=True)
         watcher.start()
         pipe.recv()
         with guest.client.listener('GUEST_PANICKED') as listener:
-            reply = guest.client.execute('cont')
             for _ in range(LATENCY_PANICS + 1):
-                reply = asyncio.ensure_future(reply)
+                reply = asyncio.ensure_future(guest.client.execute('cont'))
                 await listener.get()
                 events.append(time.monotonic())
                 await reply
-                reply = guest.client.execute('cont')
-            await reply
         begun, done = pipe.recv()
         watcher.join()
     return {
@@ -206,11 +168,11 @@ async def quiet(rom):
                     for name, binary in BINARIES.items()}
             for turn in range(QUIET_TURNS):
                 for name in sorted(BINARIES, reverse=turn % 2):
-                    client, counter = pair[name].client, pair[name].counters()
+                    client, shared = pair[name].client, pair[name].vm.shared
                     await client.execute('cont')
-                    writes, start = counter[DONE], time.monotonic()
+                    writes, start = shared.done, time.monotonic()
                     time.sleep(QUIET_TIME)
-                    writes = counter[DONE] - writes
+                    writes = shared.done - writes
                     times[name].append(1e9 * (time.monotonic() - start) /
                                        writes)
                     await client.execute('stop')
@@ -232,14 +194,14 @@ async def flood(binary, rom, value):
     async with guests(1, binary, rom, value, 'none',
                       stalled=True) as (guest,):
         await guest.client.execute('cont')
-        counter = guest.counters()
-        memory, writes, start = guest.memory(), counter[DONE], time.monotonic()
+        shared = guest.vm.shared
+        memory, writes, start = guest.memory(), shared.done, time.monotonic()
         now, answers = start, []
         while now < start + FLOOD_TIME:
             await guest.client.execute('query-status')
             last, now = now, time.monotonic()
             answers.append(now - last)
-        writes = counter[DONE] - writes
+        writes = shared.done - writes
         memory = guest.memory() - memory
         return {'write': 1e9 * (now - start) / writes,
                 'answer': 1e3 * statistics.median(answers),
@@ -251,7 +213,7 @@ async def storm(running, panics):
     """Let all of them panic at once, and continue each as its event comes.
 
     :param running: Guests, each paused by a panic
-    :param panics: by client, how many events it has had; brought up to date
+    :param panics: by Guest, how many events it has had; brought up to date
     :return: milliseconds until the last one runs again
     """
     async def manage(guest):
@@ -294,7 +256,7 @@ async def storms(rom):
                     times[size][name].append(
                         await storm(running[name][:size], panics))
         for guest, seen in panics.items():
-            made = guest.counters()[BEGUN]
+            made = guest.vm.shared.begun
             if seen != made:
                 raise ValueError(f'{made} panics, and {seen} events')
     return times
@@ -394,7 +356,7 @@ Measured on: {machine}.
 
 {table}
 
-The guest is a loop of five instructions ([guest.S](../bench/guest.S)). The
+The guest is a loop of five instructions ([tiny.S](../guest/tiny.S)). The
 client is QEMU's own Python package, so what it takes is part of the times.
 "Guest runs on" is `-action panic=none`. In a flood, a second client does not
 read what it is sent. In the last rows, all VMs are continued and panic at
@@ -423,10 +385,9 @@ def write(results, folder):
 def main():
     """Measure, and say so."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-    parser.add_argument('guest', type=Path)
     parser.add_argument('folder', type=Path)
     args = parser.parse_args()
-    write(asyncio.run(measure(args.guest)), args.folder)
+    write(asyncio.run(measure(assemble(args.folder))), args.folder)
 
 
 if __name__ == '__main__':

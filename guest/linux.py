@@ -25,6 +25,45 @@ from qemu.qmp import ExecuteError  # noqa: E402, F401
 TIMEOUT = 120  # seconds
 
 
+class Lines:
+    """What somebody says, line by line.
+
+    It is read all the time: who is not listened to is held up.
+
+    :param who: the name that errors give them
+    :param stream: the text file to read, which is closed at its end
+    """
+
+    def __init__(self, who, stream):
+        self._who = who
+        self._queue = queue.Queue()
+        threading.Thread(target=self._read, args=(stream,),
+                         daemon=True).start()
+
+    def _read(self, stream):
+        with contextlib.suppress(OSError), stream:  # they may just vanish
+            for line in stream:
+                self._queue.put(line.strip())
+        self._queue.put(None)
+
+    def next(self, wanted):
+        """Wait for the next line.
+
+        :param wanted: what the caller is waiting for, for the errors
+        :return: the line, without space around it
+        :raise TimeoutError: if they are silent for TIMEOUT seconds
+        :raise EOFError: if they are gone
+        """
+        try:
+            line = self._queue.get(timeout=TIMEOUT)
+        except queue.Empty:
+            raise TimeoutError(f'{self._who} did not say: {wanted}') from None
+        if line is None:
+            self._queue.put(None)
+            raise EOFError(f'{self._who} ended before it said: {wanted}')
+        return line
+
+
 class Console:
     """What a guest says on its serial line, and what it is told there.
 
@@ -33,15 +72,8 @@ class Console:
 
     def __init__(self, channel):
         self._channel = channel
-        self._lines = queue.Queue()
-        # Read all the time: a guest whose console nobody reads is held up
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        with contextlib.suppress(OSError):  # closed, as the VM is gone
-            for line in self._channel.makefile('rb'):
-                self._lines.put(line.decode(errors='replace').strip())
-        self._lines.put(None)
+        self._lines = Lines('the guest', channel.makefile(errors='replace',
+                                                          newline='\n'))
 
     def wait_for_line(self, text):
         """Read the console up to the first line with text in it.
@@ -52,12 +84,7 @@ class Console:
         :raise EOFError: if the VM is gone
         """
         while True:
-            try:
-                line = self._lines.get(timeout=TIMEOUT)
-            except queue.Empty:
-                raise TimeoutError(f'the guest did not say: {text}') from None
-            if line is None:
-                raise EOFError(f'the VM ended before the guest said: {text}')
+            line = self._lines.next(text)
             if text in line:
                 return line[line.index(text):]
 

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-import queue
 import select
 import shutil
 import signal
@@ -18,9 +17,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
-from linux import GUEST, PATCHED, ROOT, TIMEOUT, Console
+from linux import GUEST, PATCHED, ROOT, TIMEOUT, Console, Lines
 
 LIBVIRT = ROOT / 'build' / 'libvirt'
 
@@ -197,33 +195,22 @@ class Events:
     """Lifecycle events, from now on: use it as a context manager."""
 
     def __init__(self, libvirt):
-        self._queue = queue.Queue()
         self._process = subprocess.Popen(
             [sys.executable, Path(__file__).parent / 'libvirt_events.py',
              libvirt.uri], env=libvirt.client_env, text=True,
             stdout=subprocess.PIPE)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._lines = Lines('libvirt', self._process.stdout)
         self.wait_for('registered')
-
-    def _read(self):
-        for line in self._process.stdout:
-            self._queue.put(line.strip())
-        self._queue.put(None)
 
     def wait_for(self, line):
         """Wait for "domain event detail", as libvirt_events.py prints it.
 
         :raise TimeoutError: if nothing comes for TIMEOUT seconds
-        :raise LibvirtError: if the daemon is gone
+        :raise EOFError: if the daemon is gone
         """
         seen = []
         while line not in seen:
-            try:
-                seen.append(self._queue.get(timeout=TIMEOUT))
-            except queue.Empty:
-                raise TimeoutError(f'no event "{line}" in {seen}') from None
-            if seen[-1] is None:
-                raise LibvirtError(f'gone before "{line}": {seen}')
+            seen.append(self._lines.next(f'{line}, but {seen}'))
 
     def __enter__(self):
         return self
@@ -231,7 +218,6 @@ class Events:
     def __exit__(self, *_):
         self._process.terminate()
         self._process.wait()
-        self._process.stdout.close()
 
 
 class Domain:

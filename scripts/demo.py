@@ -29,8 +29,9 @@ def expect(what, value, expected):
 def until_ready(vm):
     """Follow the guest from its boot to the shell."""
     yield 'guest', vm.wait_for_line('Linux version')[:60] + '...'
-    yield 'guest', vm.wait_for_line('guest: driver')
-    vm.wait_for_line('guest: ready')
+    driver = vm.wait_until_ready()
+    expect('a driver for pvpanic', bool(driver), True)
+    yield 'guest', driver
     # SeaBIOS turned the guest's reboot into a second, harder RESET: drop it
     expect('status', vm.status(), 'running')
     vm.get_qmp_events()
@@ -38,7 +39,7 @@ def until_ready(vm):
 
 def panic(vm, count):
     """Crash the guest, and wait until QEMU has stopped it and counted that."""
-    vm.type('echo c > /proc/sysrq-trigger')
+    vm.crash()
     yield 'guest', 'echo c > /proc/sysrq-trigger'
     yield 'guest', vm.wait_for_line('Kernel panic')
     event = vm.wait_for_event('GUEST_PANICKED')

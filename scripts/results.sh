@@ -17,11 +17,10 @@ check() {
     fi
 }
 
-# tap BUILD QTEST [PATH]: a qtest of a build, each test in it counted; with a
-# path, this test only
+# tap BUILD QTEST [ARGUMENT...]: a qtest of a build, each test in it counted
 tap() {
-    tap_what="$1: $2${3:+ $3}"
-    try_step "$tap_what" run_qtest "$1" "$1" "$2" ${3:+-p "/x86_64/$3"}
+    tap_what="$1: $(shift && say "$*")"
+    try_step "$tap_what" run_qtest "$1" "$@"
     tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | tail -n 1)
     tap_ok=$(grep -c '^ok ' "$step_log" || true)
     sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP.*/skip \1/p' \
@@ -43,6 +42,25 @@ run_qtest() {
     TMPDIR=$SCRATCH QTEST_QEMU_BINARY="$BUILD/$run_binary/qemu-system-x86_64" \
         QTEST_QEMU_IMG="$BUILD/patched/qemu-img" \
         timeout 600 "tests/qtest/$run_name" "$@"
+}
+
+# systems WHAT ARGUMENT...: system tests, each one counted; the arguments are
+# for pytest
+systems() {
+    systems_what=$1; shift
+    try_step "$systems_what" run_pytest "$@"
+    sed -n 's/^PASSED /pass /p; s/^FAILED /fail /p; s/^ERROR /fail /p; s/^SKIPPED /skip /p' \
+        "$step_log" >> "$RESULTS"
+    if [ "$step_rc" -ne 0 ] && ! grep -q '^FAILED\|^ERROR' "$step_log"; then
+        say "fail $systems_what: pytest itself" >> "$RESULTS"
+    fi
+    sed -n 's/^SKIPPED /    skipped: /p' "$step_log"
+}
+
+run_pytest() {
+    cd "$ROOT"
+    /usr/bin/python3 -m pytest -p no:cacheprovider -rA --tb=short \
+        --durations 0 "$@"
 }
 
 # tally: the last line, and the exit status

@@ -1,42 +1,32 @@
 """A real gdb, attached to a Linux guest that panics."""
 
-import queue
 import re
 import subprocess
-import threading
 
-from linux import TIMEOUT, LinuxGuest
+from linux import Lines, LinuxGuest
 
 
 class Gdb:
     """gdb with its machine interface: use it as a context manager."""
 
     def __init__(self):
-        self._lines = queue.Queue()
         self._process = subprocess.Popen(
             ['gdb', '-q', '-nx', '--interpreter=mi2'], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._lines = Lines('gdb', self._process.stdout)
         self.command('-gdb-set mi-async on', '^done')
         self.command('-gdb-set architecture i386:x86-64', '^done')
-
-    def _read(self):
-        for line in self._process.stdout:
-            self._lines.put(line.strip())
 
     def wait_for(self, record):
         """Wait for a line that starts with this.
 
         :return: the line
         :raise TimeoutError: if gdb is silent for TIMEOUT seconds
+        :raise EOFError: if gdb is gone
         :raise ValueError: if gdb reports an error
         """
         while True:
-            try:
-                line = self._lines.get(timeout=TIMEOUT)
-            except queue.Empty:
-                raise TimeoutError(f'gdb did not say: {record}') from None
+            line = self._lines.next(record)
             if line.startswith(record):
                 return line
             if line.startswith('^error'):
@@ -53,8 +43,8 @@ class Gdb:
 
     def __exit__(self, *_):
         self._process.kill()
-        self._reader.join()
-        self._process.communicate()
+        self._process.wait()
+        self._process.stdin.close()
 
 
 def expect(vm, status, panicked):

@@ -148,7 +148,7 @@ def test_libvirtd_dies_around_a_panic(libvirt, start, when, on_crash):
         with Events(libvirt) as events:
             crash(domain, events)
     if when == 'during':
-        # QEMU sends the event, and nobody ever reads it
+        # What QEMU sends now, nobody ever reads
         libvirt.freeze()
         domain.console.crash()
         domain.console.wait_for_line('Kernel panic')

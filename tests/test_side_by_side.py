@@ -234,7 +234,7 @@ class Schema:
 
 def test_schema():
     unpatched, patched = (Schema(binary).paths for binary in BINARIES)
-    assert len(unpatched) > 10000
+    assert 'GUEST_PANICKED/arg-type/action/^pause' in unpatched
     assert not unpatched - patched
     record, command = 'query-status/ret-type/guest-panic', 'query-action'
     new = patched - unpatched

@@ -1,0 +1,83 @@
+"""A guest of a few instructions, where many VMs or many panics are wanted."""
+
+import ctypes
+import mmap
+from pathlib import Path
+import subprocess
+
+from linux import PATCHED, QEMUMachine
+
+SOURCE = Path(__file__).parent / 'tiny.S'
+ADDRESS = 0x6000
+MEMORY = 2 << 20  # bytes
+FOREVER = 2**32 - 1
+
+
+class Shared(ctypes.LittleEndianStructure):
+    """What a guest has in its memory, for as long as its VM lives.
+
+    A reset does not change it.
+    """
+
+    _fields_ = [('value', ctypes.c_uint32),   # what it writes to pvpanic
+                ('begun', ctypes.c_uint32),   # writes
+                ('done', ctypes.c_uint32),    # writes after which it ran on
+                ('limit', ctypes.c_uint32),   # it writes until begun is this
+                ('idle', ctypes.c_uint32)]    # begun, when it last waited
+
+
+def share(path):
+    """Map the memory of a guest.
+
+    :param path: TinyGuest.ram
+    :return: its Shared
+    """
+    with open(path, 'rb+') as ram:
+        return Shared.from_buffer(mmap.mmap(ram.fileno(), MEMORY), ADDRESS)
+
+
+def assemble(folder):
+    """Make the firmware that a TinyGuest runs.
+
+    :param folder: where to
+    :return: its path
+    """
+    code, rom = folder / 'tiny.o', folder / 'tiny.bin'
+    subprocess.run(['as', '--32', '-o', code, SOURCE], check=True)
+    subprocess.run(['objcopy', '-O', 'binary', code, rom], check=True)
+    return rom
+
+
+class TinyGuest(QEMUMachine):
+    """A VM with a pvpanic and the guest.
+
+    :param rom: what assemble() made
+    :param args: more arguments for QEMU
+    :param binary: the QEMU to run
+    :param value: what the guest writes to pvpanic
+    :param limit: how often; it may be raised while the guest runs
+    """
+
+    def __init__(self, rom, *args, binary=PATCHED, value=1, limit=FOREVER):
+        super().__init__(str(binary), args=args, base_temp_dir='/dev/shm')
+        # Without an APIC, the timer's interrupts need no more set-up
+        self.add_args('-accel', 'tcg', '-cpu', 'qemu64,-apic', '-nodefaults',
+                      '-bios', str(rom), '-m', f'{MEMORY >> 20}',
+                      '-device', 'pvpanic')
+        self._value = value
+        self._limit = limit
+        self.ram = None
+        self.shared = None
+
+    def _pre_launch(self):
+        self.ram = f'{self.temp_dir}/ram'
+        with open(self.ram, 'wb') as ram:
+            ram.truncate(MEMORY)  # sparse, as there can be many
+        self.shared = share(self.ram)
+        self.shared.value = self._value
+        self.shared.limit = self._limit
+        self.shared.idle = FOREVER
+        self.add_args('-object', f'memory-backend-file,id=ram,size={MEMORY},'
+                      f'share=on,mem-path={self.ram}',
+                      '-machine', 'pc,memory-backend=ram')
+        super()._pre_launch()
