@@ -4,6 +4,7 @@ BASE ?= 10.0
 JOBS ?= $(shell nproc)
 QEMU_SRC ?=
 PREFIX ?=
+FUZZ_TIME ?= 60
 export BASE JOBS QEMU_SRC
 
 # The qtests that `make check` runs
@@ -12,8 +13,8 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each bench export install tree \
-	build
+.PHONY: help demo check check-upstream check-each bench export fuzz \
+	install tree build
 .NOTPARALLEL:
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
@@ -62,6 +64,9 @@ bench: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
+
+fuzz: tree
+	@scripts/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
 	@scripts/check-upstream
