@@ -4,6 +4,7 @@ BASE ?= 10.0
 JOBS ?= $(shell nproc)
 QEMU_SRC ?=
 PREFIX ?=
+SANITIZE ?=
 FUZZ_TIME ?= 60
 export BASE JOBS QEMU_SRC
 
@@ -22,6 +23,7 @@ help:
 	@echo
 	@echo '  make demo             a Linux guest that panics and lives'
 	@echo '  make check            lint, the qtests, the system tests'
+	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
@@ -49,12 +51,20 @@ demo: tree
 	@scripts/guest
 	@/usr/bin/python3 scripts/demo.py
 
+ifeq ($(SANITIZE),1)
+check: tree
+	@scripts/build sanitized qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/check-sanitized
+else ifeq ($(SANITIZE),)
 check: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/guest
 	@scripts/libvirt
 	@scripts/check
+else
+$(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
+endif
 
 check-each: tree
 	@scripts/check-each
