@@ -4,6 +4,8 @@ BASE ?= 10.0
 JOBS ?= $(shell nproc)
 QEMU_SRC ?=
 PREFIX ?=
+SANITIZE ?=
+FUZZ_TIME ?= 60
 export BASE JOBS QEMU_SRC
 
 # The qtests that `make check` runs
@@ -13,8 +15,8 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each soak bench export install \
-	tree build
+.PHONY: help demo check check-upstream check-each soak bench fuzz export \
+	install tree build
 .NOTPARALLEL:
 
 help:
@@ -22,10 +24,12 @@ help:
 	@echo
 	@echo '  make demo             a Linux guest that panics and lives'
 	@echo '  make check            lint, the qtests, the system tests'
+	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make soak             what takes long: many VMs, many panics'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
@@ -49,12 +53,20 @@ demo: tree
 	@scripts/guest
 	@/usr/bin/python3 scripts/demo.py
 
+ifeq ($(SANITIZE),1)
+check: tree
+	@scripts/build sanitized qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/check-sanitized
+else ifeq ($(SANITIZE),)
 check: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/guest
 	@scripts/libvirt
 	@scripts/check
+else
+$(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
+endif
 
 soak: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
@@ -69,6 +81,9 @@ bench: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
+
+fuzz: tree
+	@scripts/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
 	@scripts/check-upstream

@@ -33,6 +33,36 @@ tap() {
     fi
 }
 
+# start_firmware_tests BUILD: these boot a firmware, which takes as long as all
+# other qtests together: they run beside those, and say what came of it when
+# they are done
+start_firmware_tests() {
+    for test in pvpanic-isa pvpanic-builtin pvpanic-isa-neutralised; do
+        tap "$1" bios-tables-test -p "/x86_64/acpi/q35/$test"
+    done > "$SCRATCH/firmware" 2>&1 &
+    firmware=$!
+    trap 'kill "$firmware"; exit 130' INT TERM
+}
+
+end_firmware_tests() {
+    wait "$firmware" ||
+        say "fail the tests that boot a firmware" >> "$RESULTS"
+    trap - INT TERM
+    cat "$SCRATCH/firmware"
+}
+
+# taps BUILD: the series' own qtests
+taps() {
+    tap "$1" pvpanic-test
+    tap "$1" pvpanic-pci-test
+    tap "$1" pvpanic-guest-test
+    tap "$1" dump-test
+    tap "$1" pvpanic-model-test
+    # These walk over every device, command and property there is
+    tap "$1" device-introspect-test
+    tap "$1" qmp-cmd-test
+}
+
 # run_qtest BUILD BINARY QTEST [ARGUMENT...]: a qtest of one build, against
 # the binary of another
 run_qtest() {
@@ -40,8 +70,8 @@ run_qtest() {
     cd "$BUILD/$run_build"
     # Its temporary files, also if it crashes, end in the scratch folder
     TMPDIR=$SCRATCH QTEST_QEMU_BINARY="$BUILD/$run_binary/qemu-system-x86_64" \
-        QTEST_QEMU_IMG="$BUILD/patched/qemu-img" \
-        timeout 600 "tests/qtest/$run_name" "$@"
+        QTEST_QEMU_IMG="$BUILD/$run_build/qemu-img" \
+        timeout "${QTEST_TIMEOUT:-600}" "tests/qtest/$run_name" "$@"
 }
 
 # systems WHAT ARGUMENT...: system tests, each one counted; the arguments are
