@@ -14,7 +14,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each bench export fuzz \
+.PHONY: help demo check check-upstream check-each bench coverage export fuzz \
 	install tree build
 .NOTPARALLEL:
 
@@ -27,6 +27,7 @@ help:
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make coverage         lines and branches of the series that tests reach'
 	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
@@ -74,6 +75,13 @@ bench: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
+
+coverage: tree
+	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/build unpatched qemu-system-x86_64
+	@scripts/guest
+	@scripts/libvirt
+	@scripts/coverage
 
 fuzz: tree
 	@scripts/fuzz '$(FUZZ_TIME)'
