@@ -15,7 +15,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each soak bench fuzz export \
+.PHONY: help demo check check-upstream check-each soak coverage bench fuzz export \
 	install tree build
 .NOTPARALLEL:
 
@@ -29,6 +29,7 @@ help:
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make soak             what takes long: many VMs, many panics'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make coverage         lines and branches of the series that tests reach'
 	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
@@ -81,6 +82,13 @@ bench: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
+
+coverage: tree
+	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
+	@scripts/build unpatched qemu-system-x86_64
+	@scripts/guest
+	@scripts/libvirt
+	@scripts/coverage
 
 fuzz: tree
 	@scripts/fuzz '$(FUZZ_TIME)'
