@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from linux import GUEST, PATCHED, ROOT, TIMEOUT, Console, Lines
 
@@ -270,6 +271,17 @@ class Domain:
         if 'error' in answer:
             raise LibvirtError(answer['error']['desc'])
         return answer['return']
+
+    def wait_for_states(self, *wanted):
+        """Wait until states() is what is wanted.
+
+        :raise TimeoutError: if it is not after TIMEOUT seconds
+        """
+        end = time.monotonic() + TIMEOUT
+        while (states := self.states()) != wanted:
+            if time.monotonic() > end:
+                raise TimeoutError(f'{self.name} is {states}, not {wanted}')
+            time.sleep(.1)
 
     def states(self):
         """The state as libvirt sees it, and as QEMU does."""
