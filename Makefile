@@ -27,7 +27,7 @@ help:
 	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
-	@echo '  make soak             what takes long: many VMs, many panics'
+	@echo '  make soak             what takes long: many VMs, many panics, variants'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make coverage         lines and branches of the series that tests reach'
 	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
@@ -72,6 +72,8 @@ endif
 soak: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
+	@scripts/guest
+	@scripts/libvirt
 	@scripts/soak
 
 check-each: tree
