@@ -15,8 +15,8 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each soak coverage bench fuzz export \
-	install tree build
+.PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures \
+	export install tree build
 .NOTPARALLEL:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make soak             what takes long: many VMs, many panics, variants'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make pictures         docs/*.svg, where their sources have changed'
 	@echo '  make coverage         lines and branches of the series that tests reach'
 	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
@@ -84,6 +85,12 @@ bench: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
+
+pictures: tree
+	@scripts/setup pictures
+	@scripts/build patched qemu-system-x86_64
+	@scripts/guest
+	@/usr/bin/python3 scripts/pictures.py
 
 coverage: tree
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)

@@ -3,7 +3,7 @@
 
 usage: bench.py FOLDER
 
-FOLDER gets bench.md, a page with a table, and bench.tsv, which plot.gp draws.
+FOLDER gets bench.md, a page with a table that scripts/pictures.py draws.
 Every value is measured here and now.
 """
 
@@ -352,7 +352,7 @@ memory does not grow at all, 0.01 KiB/s stands for it in the ratio.
 
 Measured on: {machine}.
 
-![The ratios, and how far they spread](bench.svg)
+![The ratios of the table below, on a scale from 0.000001 to 1](bench.svg)
 
 {table}
 
@@ -366,19 +366,16 @@ missed.
 
 
 def write(results, folder):
-    """Write the page with the table, and what plot.gp draws."""
+    """Write the page with the table."""
     table = ['| | unpatched | patched | ratio | quartiles |',
              '|---|--:|--:|--:|--:|']
-    data = []
     for what, unit, medians, (low, ratio, high) in results.ratios():
         old, new = (f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
                     for value in medians.values())
         table.append(f'| {what} | {old} {unit} | {new} {unit} |'
                      f' {ratio:.3g} | {low:.3g} to {high:.3g} |')
-        data.append(f'{len(data)}\t{what}\t{ratio}\t{low}\t{high}')
     (folder / 'bench.md').write_text(
         PAGE.format(machine=machine(), table='\n'.join(table)))
-    (folder / 'bench.tsv').write_text('\n'.join(data + ['']))
     print('', *table, sep='\n')
 
 

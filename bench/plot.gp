@@ -1,15 +1,19 @@
-# Draw bench.tsv: gnuplot -e "tsv='...'; svg='...'" plot.gp
-set terminal svg size 800,460 dynamic font 'sans-serif,13' background '#ffffff'
-set output svg
-set datafile separator '\t'
+# Draw $ratios, a row for each: "what" median quartile quartile
+set terminal svg size 460,660 dynamic noenhanced font 'sans-serif,14' background '#ffffff'
 set logscale x
-set xtics 1e-6, 10
-set format x '10^{%T}'
-set xlabel 'patched / unpatched'
-set yrange [*:*] reverse
-set offsets 0, 0, 0.5, 0.5
-set grid x lc '#dddddd'
-set lmargin 42
+set xrange [5e-7:80]
+set xtics ('0.000001' 1e-6, '' 1e-5, '0.0001' 1e-4, '' 1e-3, '0.01' 1e-2, '' 1e-1, '1' 1)
+set xlabel 'patched / unpatched: median and quartiles'
+set yrange [|$ratios|+0.4:0] noextend
+unset ytics
+set border 1
+set xtics nomirror
+set grid x lt 1 lc '#d3d3d3'
+set lmargin 2
+set rmargin 2
 set key off
-set arrow from 1, graph 0 to 1, graph 1 nohead lc '#888888' lw 2
-plot tsv using 3:1:4:5:ytic(2) with xerrorbars pt 7 ps 0.7 lw 1.5 lc '#1f5fa8'
+set arrow from 1, graph 0 to 1, graph 1 nohead lc '#57606a' lw 2
+plot $ratios using (6e-7):($0 + .55):1 with labels left, \
+     '' using (60):($0 + .9):2 with labels right, \
+     '' using 2:($0 + .9):3:4 with xerrorbars pt 0 lw 2 lc '#1f5fa8', \
+     '' using 2:($0 + .9) with points pt 7 ps 0.7 lc '#1f5fa8'

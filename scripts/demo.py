@@ -128,14 +128,19 @@ def scenario(binary=PATCHED):
     yield from ask(binary)
 
 
+def timeline():
+    """Yield (seconds since the start, who, what) for what happens."""
+    start = time.monotonic()
+    for who, what in scenario():
+        yield time.monotonic() - start, who, what
+
+
 def main():
     """Print the timeline."""
-    start = time.monotonic()
     last = 'nothing'
     try:
-        for who, what in scenario():
-            print(f'{time.monotonic() - start:6.1f} s  {who:5}  {what}',
-                  flush=True)
+        for seconds, who, what in timeline():
+            print(f'{seconds:6.1f} s  {who:5}  {what}', flush=True)
             last = what
     except Exception as error:  # whatever it is, it ends the demo
         print(f'The demo failed after "{last}": '

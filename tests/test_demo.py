@@ -1,11 +1,14 @@
 """The demo's scenario, as a test."""
 
-from demo import scenario
+from demo import timeline
+from pictures import shown, story
 
 
-def test_a_linux_guest_panics_and_lives():
-    happened = list(scenario())
-    panics = [what for who, what in happened if 'GUEST_PANICKED {' in what]
-    reboots = [what for who, what in happened if what.startswith('RESET')]
+def test_a_linux_guest_panics_and_lives_as_in_the_picture():
+    happened = list(timeline())
+    panics = [what for _, _, what in happened if 'GUEST_PANICKED {' in what]
+    reboots = [what for _, _, what in happened if what.startswith('RESET')]
     assert len(panics) == 2
     assert len(reboots) == 2
+    assert story(happened) == story(shown()), \
+        'docs/demo.svg shows another demo; run `make pictures`'
