@@ -15,7 +15,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
-.PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures \
+.PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
 	export install tree build
 .NOTPARALLEL:
 
@@ -32,6 +32,7 @@ help:
 	@echo '  make pictures         docs/*.svg, where their sources have changed'
 	@echo '  make coverage         lines and branches of the series that tests reach'
 	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
+	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
@@ -104,6 +105,12 @@ fuzz: tree
 
 check-upstream: build
 	@scripts/check-upstream
+
+docs: tree
+	@scripts/setup docs
+	@scripts/build docs docs/docs.stamp
+	@echo 'The manual: build/$(BASE)/docs/docs/manual/index.html'
+	@echo 'Of this series: system/guest-panics.html and specs/pvpanic.html there'
 
 export:
 	@scripts/export
