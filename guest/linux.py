@@ -122,7 +122,33 @@ def load_crash_kernel(console):
         raise ValueError(f'no crash kernel is loaded: {said}')
 
 
-class LinuxGuest(QEMUMachine, Console):
+class VM(QEMUMachine):
+    """What all VMs can be asked."""
+
+    def wait_for_event(self, name, **data):
+        """Wait for a QMP event.
+
+        :param name: the event's name
+        :param data: members that its data has to have, with their values
+        :return: the event
+        :raise TimeoutError: if none comes within TIMEOUT seconds
+        """
+        match = {'data': data} if data else None
+        try:
+            return self.event_wait(name, timeout=TIMEOUT, match=match)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f'no {name} event {data or ""}') from None
+
+    def status(self):
+        """The run state that query-status gives."""
+        return self.cmd('query-status')['status']
+
+    def record(self):
+        """The guest-panic member of query-status, or None."""
+        return self.cmd('query-status').get('guest-panic')
+
+
+class LinuxGuest(VM, Console):
     """A VM that boots build/guest: see guest/init for what runs in it.
 
     :param args: QEMU's arguments besides the kernel
@@ -154,25 +180,3 @@ class LinuxGuest(QEMUMachine, Console):
         """
         self.launch()
         return self.wait_until_ready()
-
-    def wait_for_event(self, name, **data):
-        """Wait for a QMP event.
-
-        :param name: the event's name
-        :param data: members that its data has to have, with their values
-        :return: the event
-        :raise TimeoutError: if none comes within TIMEOUT seconds
-        """
-        match = {'data': data} if data else None
-        try:
-            return self.event_wait(name, timeout=TIMEOUT, match=match)
-        except asyncio.TimeoutError:
-            raise TimeoutError(f'no {name} event {data or ""}') from None
-
-    def status(self):
-        """The run state that query-status gives."""
-        return self.cmd('query-status')['status']
-
-    def record(self):
-        """The guest-panic member of query-status, or None."""
-        return self.cmd('query-status').get('guest-panic')

@@ -5,7 +5,7 @@ import mmap
 from pathlib import Path
 import subprocess
 
-from linux import PATCHED, QEMUMachine
+from linux import PATCHED, VM
 
 SOURCE = Path(__file__).parent / 'tiny.S'
 ADDRESS = 0x6000
@@ -48,7 +48,7 @@ def assemble(folder):
     return rom
 
 
-class TinyGuest(QEMUMachine):
+class TinyGuest(VM):
     """A VM with a pvpanic and the guest.
 
     :param rom: what assemble() made
@@ -56,14 +56,17 @@ class TinyGuest(QEMUMachine):
     :param binary: the QEMU to run
     :param value: what the guest writes to pvpanic
     :param limit: how often; it may be raised while the guest runs
+    :param device: whether to add the pvpanic
     """
 
-    def __init__(self, rom, *args, binary=PATCHED, value=1, limit=FOREVER):
+    def __init__(self, rom, *args, binary=PATCHED, value=1, limit=FOREVER,
+                 device=True):
         super().__init__(str(binary), args=args, base_temp_dir='/dev/shm')
         # Without an APIC, the timer's interrupts need no more set-up
         self.add_args('-accel', 'tcg', '-cpu', 'qemu64,-apic', '-nodefaults',
-                      '-bios', str(rom), '-m', f'{MEMORY >> 20}',
-                      '-device', 'pvpanic')
+                      '-bios', str(rom), '-m', f'{MEMORY >> 20}')
+        if device:
+            self.add_args('-device', 'pvpanic')
         self._value = value
         self._limit = limit
         self.ram = None
@@ -79,5 +82,5 @@ class TinyGuest(QEMUMachine):
         self.shared.idle = FOREVER
         self.add_args('-object', f'memory-backend-file,id=ram,size={MEMORY},'
                       f'share=on,mem-path={self.ram}',
-                      '-machine', 'pc,memory-backend=ram')
+                      '-machine', 'memory-backend=ram')
         super()._pre_launch()
