@@ -5,7 +5,6 @@ the series adds to QEMU's manual.
 """
 
 import json
-from pathlib import Path
 import re
 import shlex
 import time
