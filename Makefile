@@ -6,6 +6,7 @@ QEMU_SRC ?=
 PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
+ONTO ?=
 export BASE JOBS QEMU_SRC
 
 # The qtests that `make check` runs
@@ -16,7 +17,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
-	export install tree build
+	export rebase install tree build
 .NOTPARALLEL:
 
 help:
@@ -36,6 +37,7 @@ help:
 	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
+	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
 	@echo
 	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
@@ -114,6 +116,10 @@ docs: tree
 
 export:
 	@scripts/export
+
+rebase:
+	@scripts/setup
+	@scripts/rebase '$(ONTO)'
 
 install: tree
 	@test -n '$(PREFIX)' || { \

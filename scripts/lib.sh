@@ -21,8 +21,9 @@ case $JOBS in
                exit 1 ;;
 esac
 if [ ! -f "$PATCHES/series" ]; then
-    printf 'BASE=%s: there are no patches for it; there are for: %s\n' \
-        "$BASE" "$(ls "$ROOT/patches")" >&2
+    printf 'BASE=%s: there are no patches for it; there are for: %s; %s\n' \
+        "$BASE" "$(cd "$ROOT/patches" && echo *)" \
+        "new ones begin with: make rebase ONTO=" >&2
     exit 1
 fi
 
@@ -76,8 +77,12 @@ step() {
 git_src() { git -C "$SRC" "$@"; }
 
 # The private apt configuration: the machine's own mirrors and keys, with
-# sources for the base's suite.  Nothing of the system's is touched.
+# sources for the suite that has the base.  Nothing of the system's is touched.
 APT=$CACHE/apt
+case $BASE in
+10.0) BASE_SUITE=trixie ;;
+*) BASE_SUITE=sid ;; # where a new line comes first
+esac
 apt_options() {
     printf '%s ' "-o Dir::Etc::sourcelist=$APT/sources.list" \
         "-o Dir::Etc::sourceparts=/dev/null" \
@@ -89,7 +94,6 @@ apt_private() { command=$1; shift; "$command" $(apt_options) "$@"; }
 
 # apt_update: fetch the private configuration's lists, once a day at most
 apt_update() {
-    BASE_SUITE=trixie
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
     key=
     for file in /usr/share/keyrings/debian-archive-keyring.gpg \
@@ -106,7 +110,9 @@ apt_update() {
             *) continue ;;
             esac
             say "deb $key$uri $suite main"
-            say "deb-src $key$uri $BASE_SUITE$pocket main"
+            if [ "$BASE_SUITE" != sid ] || [ -z "$pocket" ]; then
+                say "deb-src $key$uri $BASE_SUITE$pocket main"
+            fi
             if [ "$codename" = bookworm ] && [ -z "$pocket" ]; then
                 say "deb $key$uri bookworm-backports main"
             fi
