@@ -6,7 +6,7 @@ QEMU_SRC ?=
 PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
-export BASE JOBS QEMU_SRC
+export BASE JOBS QEMU_SRC PREFIX
 
 # The qtests that `make check` runs
 QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
@@ -16,7 +16,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz export \
-	install tree build
+	install prefix uninstall tree build
 .NOTPARALLEL:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
+	@echo '  make uninstall        with the same PREFIX=: what that put there, removed'
 	@echo
 	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
 	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
@@ -99,9 +100,11 @@ check-upstream: build
 export:
 	@scripts/export
 
-install: tree
-	@test -n '$(PREFIX)' || { \
-	    echo 'make install needs a folder: make install PREFIX=/usr/local' >&2; \
-	    exit 1; }
-	@scripts/setup install
-	@scripts/build install '$(abspath $(PREFIX))'
+install: prefix tree
+	@scripts/install build
+
+prefix:
+	@scripts/install check
+
+uninstall:
+	@scripts/install remove
