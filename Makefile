@@ -16,7 +16,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz export \
-	install prefix uninstall tree build
+	install prefix uninstall deb tree build
 .NOTPARALLEL:
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
 	@echo '  make uninstall        with the same PREFIX=: what that put there, removed'
+	@echo '  make deb              Debian'\''s own packages, with the series'
 	@echo
 	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
 	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
@@ -108,3 +109,8 @@ prefix:
 
 uninstall:
 	@scripts/install remove
+
+deb: tree
+	@scripts/setup deb
+	@scripts/guest
+	@scripts/deb
