@@ -7,7 +7,7 @@ PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
 ONTO ?=
-export BASE JOBS QEMU_SRC
+export BASE JOBS QEMU_SRC PREFIX
 
 # The qtests that `make check` runs
 QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
@@ -17,7 +17,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
-	export rebase install tree build
+	export rebase install prefix uninstall deb tree build
 .NOTPARALLEL:
 
 help:
@@ -39,6 +39,8 @@ help:
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
 	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
+	@echo '  make uninstall        with the same PREFIX=: what that put there, removed'
+	@echo '  make deb              Debian'\''s own packages, with the series'
 	@echo
 	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
 	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
@@ -121,9 +123,16 @@ rebase:
 	@scripts/setup
 	@scripts/rebase '$(ONTO)'
 
-install: tree
-	@test -n '$(PREFIX)' || { \
-	    echo 'make install needs a folder: make install PREFIX=/usr/local' >&2; \
-	    exit 1; }
-	@scripts/setup install
-	@scripts/build install '$(abspath $(PREFIX))'
+install: prefix tree
+	@scripts/install build
+
+prefix:
+	@scripts/install check
+
+uninstall:
+	@scripts/install remove
+
+deb: tree
+	@scripts/setup deb
+	@scripts/guest
+	@scripts/deb

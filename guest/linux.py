@@ -11,7 +11,8 @@ import threading
 ROOT = Path(__file__).resolve().parent.parent
 BASE = os.environ.get('BASE', '10.0')
 BUILD = ROOT / 'build' / BASE
-# A build of the same sources with instruments can take its place
+# Another build of the same sources can take its place, or, with the path of a
+# folder, a QEMU that was installed
 PATCHED = BUILD / os.environ.get('PATCHED', 'patched') / 'qemu-system-x86_64'
 GUEST = ROOT / 'build' / 'guest'
 UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'

@@ -152,3 +152,12 @@ unpack() {
         dpkg-deb -x "$package" "$2"
     done
 }
+
+# features COLUMN: of scripts/features, options (1) or packages (2), as far as
+# this release of Debian has them
+features() {
+    awk -F '|' -v column="$1" -v release="$(. /etc/os-release &&
+                                            say "${VERSION_CODENAME:-}")" \
+        '!/^#/ && NF && $3 != release { print $column }' \
+        "$ROOT/scripts/features" | tr '\n' ' '
+}
