@@ -66,6 +66,7 @@ check: tree
 	@scripts/check-sanitized
 else ifeq ($(SANITIZE),)
 check: tree
+	@scripts/setup docs
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/guest
