@@ -22,7 +22,7 @@ from tiny import TinyGuest, assemble
 
 import pytest
 
-MANAGER = Path(__file__).parent.parent / 'guest' / 'panic_manager.py'
+MANAGER = Path(__file__).parent / 'panic_manager.py'
 
 
 def setting(name, default):

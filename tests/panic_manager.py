@@ -15,8 +15,9 @@ from pathlib import Path
 import sys
 import time
 
-import linux  # noqa: F401: where QEMU's packages are
-from qemu.qmp import QMPClient
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'guest'))
+import linux  # noqa: E402, F401: where QEMU's packages are
+from qemu.qmp import QMPClient  # noqa: E402
 
 # What it does with a panic besides takes this long, and it reads nothing
 # meanwhile
