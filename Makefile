@@ -17,7 +17,7 @@ QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
-	export rebase install prefix uninstall deb tree build
+	export rebase install check-prefix uninstall deb tree build
 .NOTPARALLEL:
 
 help:
@@ -124,10 +124,10 @@ rebase:
 	@scripts/setup
 	@scripts/rebase '$(ONTO)'
 
-install: prefix tree
+install: check-prefix tree
 	@scripts/install build
 
-prefix:
+check-prefix:
 	@scripts/install check
 
 uninstall:

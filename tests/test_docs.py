@@ -197,7 +197,7 @@ def test_files_and_targets_are_there(page):
                         path):
             assert any(next(folder.glob(name), None)
                        for folder in (ROOT, SRC)
-                       for name in (path, f'{path}.c')), path
+                       for name in (path, f'{path}.c', f'{path}.rst')), path
     targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(),
                              re.M))
     said = code + re.findall(r'^    (make .*)$', text, re.M)
