@@ -13,7 +13,8 @@ BASE = os.environ.get('BASE', '10.0')
 BUILD = ROOT / 'build' / BASE
 # Another build of the same sources can take its place, or, with the path of a
 # folder, a QEMU that was installed
-PATCHED = BUILD / os.environ.get('PATCHED', 'patched') / 'qemu-system-x86_64'
+PATCHED = (BUILD / os.environ.get('QEMU_BUILD', 'patched') /
+           'qemu-system-x86_64')
 GUEST = ROOT / 'build' / 'guest'
 UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
 

@@ -146,8 +146,8 @@ download() {
     mv "$1.new" "$1"
 }
 
-# unpack FOLDER TO: the packages in a folder
-unpack() {
+# unpack_packages FOLDER TO: those in a folder
+unpack_packages() {
     for package in "$1"/*.deb; do
         dpkg-deb -x "$package" "$2"
     done

@@ -30,7 +30,7 @@ DARK = {
     '#e4edfa': '#1c3556', '#ffe3e0': '#67302c', '#1f5fa8': '#79b8ff',
     '#57606a': '#9ea7b3',
 }
-NAMES = {'white': '#ffffff', 'black': '#000000', 'transparent': 'none'}
+COLOUR_NAMES = {'white': '#ffffff', 'black': '#000000', 'transparent': 'none'}
 PAINTS = 'fill', 'stroke', 'color'
 STYLE = ('svg { max-width: 100%; height: auto }\n'
          '@media (prefers-color-scheme: dark) {\n' +
@@ -117,24 +117,19 @@ VARIES = re.compile(r'(?<=Linux version ).*|(?<=capability )\d+'
                     r'|(?<=the last )\d+')
 
 
-def story(rows):
-    """What is the same in any two rows of demo.timeline()."""
-    return [(who, VARIES.sub('...', what)) for _, who, what in rows]
-
-
 def run_demo():
     """The rows of a demo that runs now."""
     from demo import timeline  # needs a tree, and no other picture does
     return list(timeline())
 
 
-def shown(picture=DOCS / 'demo.svg'):
-    """The rows that the picture of the demo shows, as demo.timeline()."""
-    rows = []
-    for text in ElementTree.parse(picture).iter(f'{{{SVG}}}text'):
-        time, who, *what = (part.text for part in text)
-        rows.append((float(time.split()[0]), who, ' '.join(what)))
-    return rows
+def is_in_picture(rows, picture=DOCS / 'demo.svg'):
+    """Whether what demo.timeline() yields is what the picture shows."""
+    texts = ElementTree.parse(picture).iter(f'{{{SVG}}}text')
+    shown = [(who.text, ' '.join(part.text for part in what))
+             for _, who, *what in texts]
+    return [(who, VARIES.sub('...', what)) for _, who, what in rows] == \
+        [(who, VARIES.sub('...', what)) for who, what in shown]
 
 
 def draw_demo(rows):
@@ -164,7 +159,7 @@ def paint(value):
     rgb = re.fullmatch(r'rgb\( *(\d+), *(\d+), *(\d+)\)', value)
     if rgb:
         return '#' + ''.join(f'{int(part):02x}' for part in rgb.groups())
-    return NAMES.get(value, value)
+    return COLOUR_NAMES.get(value, value)
 
 
 def finish(svg, title, text):
@@ -259,7 +254,7 @@ PICTURES = {
 }
 
 
-def sealed(picture, source):
+def with_hash(picture, source):
     """The picture with a last line that fits it and its source only."""
     seal = hashlib.sha256(f'{source}{picture}'.encode()).hexdigest()
     return f'{picture}<!-- pictures.py: {seal} -->\n'
@@ -270,7 +265,7 @@ def is_drawn(path, source):
     if not path.exists():
         return False
     picture = path.read_text()
-    return picture == sealed(picture.rpartition('<!-- ')[0], source)
+    return picture == with_hash(picture.rpartition('<!-- ')[0], source)
 
 
 def up_to_date(name, check):
@@ -291,9 +286,9 @@ def up_to_date(name, check):
         fine = is_drawn(path, source)  # tests/test_demo.py looks at the rest
     else:
         content = run_demo()
-        fine = is_drawn(path, source) and story(content) == story(shown(path))
+        fine = is_drawn(path, source) and is_in_picture(content, path)
     if not fine and not check:
-        path.write_text(sealed(finish(draw(content), title, text), source))
+        path.write_text(with_hash(finish(draw(content), title, text), source))
         print(f'docs/{path.name}: drawn')
     elif not check:
         print(f'docs/{path.name}: up to date')
