@@ -1,5 +1,5 @@
 # Draw $ratios, a row for each: "what" median quartile quartile
-set terminal svg size 460,660 dynamic noenhanced font 'sans-serif,14' background '#ffffff'
+set terminal svg size 460,1180 dynamic noenhanced font 'sans-serif,14' background '#ffffff'
 set logscale x
 set xrange [5e-7:80]
 set xtics ('0.000001' 1e-6, '' 1e-5, '0.0001' 1e-4, '' 1e-3, '0.01' 1e-2, '' 1e-1, '1' 1)

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 
-from linux import BUILD, PATCHED, TIMEOUT, UNPATCHED, QEMUQtestMachine
+from linux import (BUILD, PATCHED, TIMEOUT, UNPATCHED, ExecuteError,
+                   QEMUQtestMachine)
 
 import pytest
 
 MACHINES = [f'pc-{board}-{version}' for board in ('i440fx', 'q35')
             for version in ('10.0', '9.0', '5.1')]
-STATES = ['running', 'guest-panicked', 'paused', 'running-again']
+STATES = ['running', 'guest-panicked', 'paused', 'running-again', 'suspended']
+# What a write to PM1a_CNT asks for: the type of the sleep, and SLP_EN
+S3, S5 = 0x2400, 0x2000
 
 
 def machine(binary, machine_type, *args):
@@ -30,9 +33,26 @@ def panic(vm):
     assert vm.event_wait('GUEST_PANICKED', timeout=TIMEOUT)
 
 
+def sleep(vm, kind):
+    """Switch the PM registers of the chipset on, and let the guest sleep."""
+    if 'q35' in vm.cmd('qom-get', path='/machine', property='type'):
+        base = 0x600
+        commands = ('outl 0xcf8 0x8000f840', f'outl 0xcfc {base + 1}',
+                    'outl 0xcf8 0x8000f844', 'outb 0xcfc 0x80')
+    else:
+        base = 0xb000
+        commands = ('outl 0xcf8 0x80000b40', f'outl 0xcfc {base + 1}',
+                    'outl 0xcf8 0x80000b80', 'outb 0xcfc 1')
+    for command in (*commands, f'outw {base + 4} {kind}'):
+        vm.qtest(command)
+
+
 def bring_to(vm, state):
-    """Take a running VM to one of STATES: all but the first, after a panic."""
-    if state != 'running':
+    """Take a running VM to one of STATES: most of them, after a panic."""
+    if state == 'suspended':
+        sleep(vm, S3)
+        assert vm.event_wait('SUSPEND', timeout=TIMEOUT)
+    elif state != 'running':
         panic(vm)
     if state == 'paused':
         vm.cmd('stop')
@@ -46,19 +66,40 @@ def bring_to(vm, state):
     # What is sent to the base are not just zeroes
     if vm.binary == str(PATCHED):
         has_record = 'guest-panic' in vm.cmd('query-status')
-        assert has_record == (state != 'running')
+        assert has_record == (state not in ('running', 'suspended'))
+
+
+def run_again(vm, state):
+    """Let a VM that is in one of STATES run."""
+    if not state.startswith('running'):
+        vm.cmd('cont')
+    if state == 'suspended':
+        assert status(vm) == 'suspended'
+        vm.cmd('system_wakeup')
+        assert vm.event_wait('WAKEUP', timeout=TIMEOUT)
+    assert status(vm) == 'running'
+
+
+def set_capability(name, *sides):
+    for side in sides:
+        side.cmd('migrate-set-capabilities',
+                 capabilities=[{'capability': name, 'state': True}])
+
+
+def wait_for_migration(vm, wanted):
+    state = None
+    while state != wanted:
+        event = vm.event_wait('MIGRATION', timeout=TIMEOUT)
+        assert event, f'the migration does not become {wanted}'
+        state = event['data']['status']
+        assert state != 'failed'
 
 
 def migrate(vm, to, uri):
     """Migrate, and wait until both sides say that it is over."""
     vm.cmd('migrate', uri=uri)
     for side in vm, to:
-        state = None
-        while state != 'completed':
-            event = side.event_wait('MIGRATION', timeout=TIMEOUT)
-            assert event, 'the migration does not end'
-            state = event['data']['status']
-            assert state != 'failed'
+        wait_for_migration(side, 'completed')
 
 
 @pytest.mark.parametrize('machine_type', MACHINES)
@@ -78,9 +119,7 @@ def test_vm_migrates(source, destination, state, machine_type, tmp_path):
         assert status(to) == state
         # The base sends no record, and does not mind one that it receives
         assert 'guest-panic' not in to.cmd('query-status')
-        if state != 'running':
-            to.cmd('cont')
-        assert status(to) == 'running'
+        run_again(to, state)
         panic(to)
         assert status(to) == 'guest-panicked'
         if destination is PATCHED:
@@ -105,8 +144,7 @@ def test_vm_migrates_there_and_back(state, machine_type, tmp_path):
         if state == 'guest-panicked':
             back.cmd('stop')
             assert status(back) == 'paused'
-        if not state.startswith('running'):
-            back.cmd('cont')
+        run_again(back, state)
         panic(back)
         assert back.cmd('query-status')['guest-panic']['panicked'] == 1
 
@@ -126,8 +164,7 @@ def test_source_of_a_panicked_vm_dies(source, destination, when, tmp_path):
         if when == 'in-between':
             vm.cmd('migrate-set-parameters', max_bandwidth=1)
             vm.cmd('migrate', uri=uri)
-            assert vm.event_wait('MIGRATION', timeout=TIMEOUT,
-                                 match={'data': {'status': 'active'}})
+            wait_for_migration(vm, 'active')
         else:
             migrate(vm, to, uri)
         vm.kill()
@@ -166,14 +203,92 @@ def test_suspended_vm_that_panicked_migrates_to_the_base(tmp_path):
         vm.launch()
         to.launch()
         bring_to(vm, 'guest-panicked')
-        # ACPI S3: PMBASE and PMREGMISC of the PIIX4, and then SLP_EN
-        for command in ('outl 0xcf8 0x80000b40', 'outl 0xcfc 0xb001',
-                        'outl 0xcf8 0x80000b80', 'outb 0xcfc 1',
-                        'outw 0xb004 0x2400'):
-            vm.qtest(command)
+        sleep(vm, S3)
         assert vm.event_wait('SUSPEND', timeout=TIMEOUT)
         assert status(vm) == 'guest-panicked'
         migrate(vm, to, uri)
         assert status(to) == 'paused'
         to.cmd('cont')
         assert status(to) == 'suspended'
+
+
+@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('asked, state', [('outb 0x505 1', 'guest-panicked'),
+                                          (S3, 'suspended'),
+                                          (S5, 'shutdown')])
+def test_request_at_the_switch_over_goes_along(asked, state, machine_type,
+                                               tmp_path):
+    uri = f'unix:{tmp_path}/migration'
+    with machine(PATCHED, machine_type, '-no-shutdown') as vm, \
+            machine(UNPATCHED, machine_type, '-incoming', uri) as to:
+        vm.launch()
+        to.launch()
+        set_capability('pause-before-switchover', vm)
+        vm.cmd('migrate', uri=uri)
+        wait_for_migration(vm, 'pre-switchover')
+        if asked in (S3, S5):
+            sleep(vm, asked)
+        else:
+            vm.qtest(asked)
+        assert status(vm) == 'finish-migrate'
+        vm.cmd('migrate-continue', state='pre-switchover')
+        for side in vm, to:
+            wait_for_migration(side, 'completed')
+        assert status(to) == state
+        # Nothing is left to be asked for here
+        vm.cmd('cont')
+        assert status(vm) == ('suspended' if asked == S3 else 'running')
+
+
+@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('source, destination',
+                         [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
+                         ids=['to-the-base', 'from-the-base'])
+def test_vm_migrates_with_postcopy(source, destination, state, machine_type,
+                                   tmp_path):
+    uri = f'unix:{tmp_path}/migration'
+    with machine(source, machine_type) as vm, \
+            machine(destination, machine_type, '-incoming', 'defer') as to:
+        vm.launch()
+        to.launch()
+        try:
+            set_capability('postcopy-ram', to, vm)
+        except ExecuteError as error:
+            pytest.skip(f'no post-copy here: {error}')
+        to.cmd('migrate-incoming', uri=uri)
+        bring_to(vm, state)
+        # Too little for the first pass over the RAM
+        vm.cmd('migrate-set-parameters', max_bandwidth=1000)
+        vm.cmd('migrate', uri=uri)
+        wait_for_migration(vm, 'active')
+        vm.cmd('migrate-start-postcopy')
+        for side in vm, to:
+            wait_for_migration(side, 'completed')
+        # The base lets everything run, which is what the series repairs
+        if destination is UNPATCHED and state in ('guest-panicked', 'paused'):
+            state = 'running'
+        assert status(to) == state.removesuffix('-again')
+        run_again(to, state)
+
+
+@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('state', ['running', 'suspended'])
+@pytest.mark.parametrize('stopped', [False, True], ids=['live', 'stopped'])
+def test_state_is_sent_as_the_base_sends_it(stopped, state, machine_type,
+                                            tmp_path):
+    """QEMU 7.2 sends on what it does not know, true or not by then."""
+    sections = []
+    for binary in UNPATCHED, PATCHED:
+        stream = tmp_path / 'stream'
+        with machine(binary, machine_type) as vm:
+            vm.launch()
+            bring_to(vm, state)
+            if stopped:
+                vm.cmd('stop')
+            vm.cmd('migrate', uri=f'file:{stream}')
+            wait_for_migration(vm, 'completed')
+        section = stream.read_bytes().partition(b'\x0bglobalstate')[2]
+        # Instance, version, size of the name, name, two flags, the record
+        sections.append(section[:4 + 4 + 4 + 32 + 2 + 66])
+    assert sections[0] == sections[1]
