@@ -56,6 +56,7 @@ taps() {
     tap "$1" pvpanic-test
     tap "$1" pvpanic-pci-test
     tap "$1" pvpanic-guest-test
+    tap "$1" pvpanic-gdb-test
     tap "$1" dump-test
     tap "$1" pvpanic-model-test
     # These walk over every device, command and property there is
