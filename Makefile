@@ -12,7 +12,7 @@ export BASE JOBS QEMU_SRC PREFIX
 # The qtests that `make check` runs
 QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/pvpanic-guest-test tests/qtest/pvpanic-gdb-test \
-	 tests/qtest/pvpanic-model-test \
+	 tests/qtest/pvpanic-model-test tests/qtest/pvpanic-moments-test \
 	 tests/qtest/dump-test \
 	 tests/qtest/bios-tables-test \
 	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test

@@ -33,32 +33,33 @@ tap() {
     fi
 }
 
-# start_firmware_tests BUILD: these boot a firmware, which takes as long as all
-# other qtests together: they run beside those, and say what came of it when
-# they are done
-start_firmware_tests() {
-    for test in pvpanic-builtin pvpanic-isa-neutralised; do
-        tap "$1" bios-tables-test -p "/x86_64/acpi/q35/$test"
-    done > "$SCRATCH/firmware" 2>&1 &
-    firmware=$!
-    trap 'kill "$firmware"; exit 130' INT TERM
+# start_long_tests BUILD: these boot a firmware, or walk long tables: they run
+# beside the other tests, and say what came of it when they are done
+start_long_tests() {
+    {
+        tap "$1" pvpanic-model-test
+        tap "$1" pvpanic-moments-test
+        for test in pvpanic-builtin pvpanic-isa-neutralised; do
+            tap "$1" bios-tables-test -p "/x86_64/acpi/q35/$test"
+        done
+    } > "$SCRATCH/long" 2>&1 &
+    long=$!
+    trap 'kill "$long"; exit 130' INT TERM
 }
 
-end_firmware_tests() {
-    wait "$firmware" ||
-        say "fail the tests that boot a firmware" >> "$RESULTS"
+end_long_tests() {
+    wait "$long" || say "fail the tests that take long" >> "$RESULTS"
     trap - INT TERM
-    cat "$SCRATCH/firmware"
+    cat "$SCRATCH/long"
 }
 
-# taps BUILD: the series' own qtests
+# taps BUILD: the series' other qtests
 taps() {
     tap "$1" pvpanic-test
     tap "$1" pvpanic-pci-test
     tap "$1" pvpanic-guest-test
     tap "$1" pvpanic-gdb-test
     tap "$1" dump-test
-    tap "$1" pvpanic-model-test
     # These walk over every device, command and property there is
     tap "$1" device-introspect-test
     tap "$1" qmp-cmd-test
