@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Counting what passed and failed.  Checks append to $RESULTS:
-# "pass NAME", "fail NAME" or "skip NAME", a line each.
+# Counting what passed, failed and was skipped.  Checks append to $RESULTS:
+# "pass NAME", "fail NAME" or "skip NAME: REASON", a line each.
 
 RESULTS=$(mktemp)
 trap 'rm -rf "$RESULTS" "$SCRATCH"' EXIT
@@ -17,18 +17,20 @@ check() {
     fi
 }
 
+# skip NAME REASON: a check that cannot be made here
+skip() { say "skip $1: $2" >> "$RESULTS"; }
+
 # tap BUILD QTEST [ARGUMENT...]: a qtest of a build, each test in it counted
 tap() {
     tap_what="$1: $(shift && say "$*")"
     try_step "$tap_what" run_qtest "$1" "$@"
     tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | tail -n 1)
-    tap_ok=$(grep -c '^ok ' "$step_log" || true)
-    sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP.*/skip \1/p' \
+    tap_ok=$(grep -cE '^ok [0-9]+ [^ ]+( # SKIP.*)?$' "$step_log" || true)
+    sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP */skip \1: /p' \
         "$step_log" >> "$RESULTS"
-    grep '^ok .*# SKIP' "$step_log" | sed 's/^ok [0-9]*/    skipped:/' || true
     if [ "$step_rc" -ne 0 ] || [ "${tap_plan:-0}" -eq 0 ] ||
        [ "$tap_ok" -ne "$tap_plan" ]; then
-        say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests passed" |
+        say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests ran" |
             tee -a "$RESULTS"
     fi
 }
@@ -53,8 +55,21 @@ end_long_tests() {
     cat "$SCRATCH/long"
 }
 
+# leaves_nothing_out BUILD: what is needed by a part of a qtest's tests is there;
+# without it, that part is not in the qtest's plan
+leaves_nothing_out() {
+    cd "$BUILD/$1"
+    ./qemu-img --version
+    ./qemu-system-x86_64 -accel help | grep -x tcg
+    ./qemu-system-x86_64 -machine help > "$SCRATCH/machines"
+    for machine in pc q35 pc-1.5; do
+        grep "^$machine " "$SCRATCH/machines"
+    done
+}
+
 # taps BUILD: the series' other qtests
 taps() {
+    check "$1: the qtests leave nothing out" leaves_nothing_out "$1"
     tap "$1" pvpanic-test
     tap "$1" pvpanic-pci-test
     tap "$1" pvpanic-guest-test
@@ -81,12 +96,11 @@ run_qtest() {
 systems() {
     systems_what=$1; shift
     try_step "$systems_what" run_pytest "$@"
-    sed -n 's/^PASSED /pass /p; s/^FAILED /fail /p; s/^ERROR /fail /p; s/^SKIPPED /skip /p' \
+    sed -n 's/^PASSED /pass /p; s/^FAILED /fail /p; s/^ERROR /fail /p; s/^skipped /skip /p' \
         "$step_log" >> "$RESULTS"
     if [ "$step_rc" -ne 0 ] && ! grep -q '^FAILED\|^ERROR' "$step_log"; then
         say "fail $systems_what: pytest itself" >> "$RESULTS"
     fi
-    sed -n 's/^SKIPPED /    skipped: /p' "$step_log"
 }
 
 run_pytest() {
@@ -95,11 +109,49 @@ run_pytest() {
         --durations 0 "$@"
 }
 
-# tally: the last line, and the exit status
+# lacks REASON: this machine cannot do what that skip needs, by another look
+# than that of whoever skipped it
+lacks() {
+    case $1 in
+    *'a libvirtd of its own cannot be had here: '*)
+        # shellcheck disable=SC2016 # for the inner shell
+        ! unshare --user --map-root-user --mount sh -ec 'mount -t tmpfs tmpfs "$1"
+            mkdir "$1/upper" "$1/work"
+            mount -t overlay -o "lowerdir=/usr,upperdir=$1/upper,workdir=$1/work" \
+                overlay /usr' sh "$SCRATCH" ;;
+    *userfaultfd*|*'background snapshots'*|*'no post-copy here'*)
+        ! perl -e 'exit(syscall(323, 0) < 0)' ;; # userfaultfd(0)
+    *'KVM: '*) [ ! -w /dev/kvm ] ;;
+    *) false ;;
+    esac > /dev/null 2>&1 < /dev/null
+}
+
+# judge: $RESULTS, where a skip without a reason is a failure.  So is, with
+# NO_SKIPS=1, one of what this machine can do; and if nothing has passed.
+judge() {
+    grep -q '^pass ' "$RESULTS" || say "fail to find a check that passed"
+    while IFS= read -r result; do
+        case $result in
+        'skip '*': ') say "fail ${result#skip }skipped, and nobody says why" ;;
+        'skip '*)
+            if [ -n "${NO_SKIPS:-}" ] && ! lacks "$result"; then
+                say "fail ${result#skip } (skipped, and this machine can do it)"
+            else
+                say "$result"
+            fi ;;
+        *) say "$result" ;;
+        esac
+    done < "$RESULTS"
+}
+
+# tally: why what was skipped, what failed, the last line, and the exit status
 tally() {
-    grep '^fail ' "$RESULTS" | sed 's/^fail/FAILED:/' || true
-    tally_failed=$(grep -c '^fail ' "$RESULTS" || true)
-    say "$(grep -c '^pass ' "$RESULTS" || true) passed," \
-        "$tally_failed failed"
+    judge > "$SCRATCH/judged"
+    sed -n 's/^skip /SKIPPED: /p' "$SCRATCH/judged"
+    sed -n 's/^fail /FAILED: /p' "$SCRATCH/judged"
+    tally_failed=$(grep -c '^fail ' "$SCRATCH/judged" || true)
+    say "$(grep -c '^pass ' "$SCRATCH/judged" || true) passed," \
+        "$tally_failed failed," \
+        "$(grep -c '^skip ' "$SCRATCH/judged" || true) skipped"
     [ "$tally_failed" -eq 0 ]
 }

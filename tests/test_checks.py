@@ -1,0 +1,62 @@
+"""The checks fail where they should: they are fed what nobody wants to see."""
+
+import os
+import subprocess
+
+from linux import ROOT
+
+import pytest
+
+
+def results(commands, *arguments, **environment):
+    """Run shell commands that use scripts/results.sh.
+
+    :return: the last line, and whether the exit status is 0
+    """
+    run = subprocess.run(
+        ['env', '-u', 'NO_SKIPS', *(f'{name}={value}' for name, value
+                                    in environment.items()),
+         'sh', '-c', '. "$(dirname "$0")/lib.sh"\n'
+         f'. "$(dirname "$0")/results.sh"\nLOGS=$SCRATCH\n'
+         f'{commands}\ntally', ROOT / 'scripts' / 'made-up', *arguments],
+        text=True, capture_output=True, check=False)
+    return run.stdout.splitlines()[-1], run.returncode == 0
+
+
+@pytest.mark.parametrize('tap, counts, fine', [
+    ('1..2\nok 1 /a\nok 2 /b', '2 passed, 0 failed, 0 skipped', True),
+    ('1..2\nok 1 /a\nok 2 /b # SKIP no KVM',
+     '1 passed, 0 failed, 1 skipped', True),
+    ('1..2\nok 1 /a\nok 2 /b # SKIP', '1 passed, 1 failed, 0 skipped', False),
+    ('1..2\nok 1 /a\nok 2 /b # TODO', '1 passed, 1 failed, 0 skipped', False),
+    ('1..2\nok 1 /a', '1 passed, 1 failed, 0 skipped', False),
+    ('ok 1 /a', '1 passed, 1 failed, 0 skipped', False),
+    ('1..0', '0 passed, 2 failed, 0 skipped', False),
+    ('', '0 passed, 2 failed, 0 skipped', False),
+    ('1..1\nok 1 /a # SKIP no KVM', '0 passed, 1 failed, 1 skipped', False),
+])
+def test_tap_counts_what_ran(tap, counts, fine):
+    assert results('run_qtest() { printf "%s\\n" "$tap"; }\n'
+                   'tap=$1; tap patched made-up', tap) == (counts, fine)
+
+
+def test_suite_that_is_skipped_is_not_passed(tmp_path):
+    """Each test is counted, where pytest has one line for all."""
+    suite = tmp_path / 'test_made_up.py'
+    suite.write_text(
+        'import pytest\n'
+        '@pytest.mark.parametrize("n", range(3))\n'
+        'def test_n(n):\n    pytest.skip("a reason:\\nof two lines")\n')
+    assert results('systems made-up -p conftest "$1"', suite,
+                   PYTHONPATH=ROOT / 'tests') == \
+        ('0 passed, 1 failed, 3 skipped', False)
+
+
+@pytest.mark.parametrize('reason, fine', [
+    ('KVM: no /dev/kvm', not os.access('/dev/kvm', os.W_OK)),
+    ('whatever nobody has thought of', False),
+])
+def test_no_skips_but_of_what_cannot_be_done(reason, fine):
+    skip = 'say "pass a" >> "$RESULTS"; skip b "$1"'
+    assert results(skip, reason) == ('1 passed, 0 failed, 1 skipped', True)
+    assert results(skip, reason, NO_SKIPS=1)[1] == fine
