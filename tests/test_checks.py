@@ -1,5 +1,6 @@
 """The checks fail where they should: they are fed what nobody wants to see."""
 
+import json
 import os
 import subprocess
 
@@ -60,3 +61,63 @@ def test_no_skips_but_of_what_cannot_be_done(reason, fine):
     skip = 'say "pass a" >> "$RESULTS"; skip b "$1"'
     assert results(skip, reason) == ('1 passed, 0 failed, 1 skipped', True)
     assert results(skip, reason, NO_SKIPS=1)[1] == fine
+
+
+def suite(folder, tests, paths=''):
+    """Write what scripts/suites.py reads.
+
+    :param folder: where to
+    :param tests: for each name, the result that Meson has, and what it said
+    :return: the folder
+    """
+    folder.mkdir()
+    (folder / 'paths').write_text(paths)
+    (folder / 'suite.json').write_text(''.join(
+        json.dumps({'name': f'qemu:unit / {name}', 'result': result,
+                    'stdout': said}) + '\n'
+        for name, (result, said) in tests.items()))
+    return folder
+
+
+def compare(base, series):
+    """The lines that scripts/suites.py has for two folders."""
+    return subprocess.run(
+        [ROOT / 'scripts' / 'suites.py', 'compare', base, series], text=True,
+        stdout=subprocess.PIPE, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize('before, after, said', [
+    ('OK', 'OK', 'pass t'),
+    ('OK', 'SKIP', 'fail t: SKIP patched, OK unpatched'),
+    ('OK', 'ERROR', 'fail t: ERROR patched, OK unpatched'),
+    ('OK', 'EXPECTEDFAIL', 'fail t: EXPECTEDFAIL patched, OK unpatched'),
+    ('OK', None, 'fail t: not run patched, OK unpatched'),
+    (None, 'FAIL', 'fail t: FAIL patched, not run unpatched'),
+    (None, 'SKIP', 'skip t: SKIP patched, not run unpatched'),
+    (None, 'OK', 'pass t'),
+    ('FAIL', 'OK', 'pass t'),
+    ('FAIL', 'FAIL', 'skip t: FAIL patched, FAIL unpatched'),
+    ('FAIL', 'TIMEOUT', 'fail t: TIMEOUT patched, FAIL unpatched'),
+    ('UNEXPECTEDPASS', 'UNEXPECTEDPASS',
+     'skip t: UNEXPECTEDPASS patched, UNEXPECTEDPASS unpatched'),
+])
+@pytest.mark.parametrize('of', ['test', 'path'])
+def test_what_passes_unpatched_has_to_pass_patched(of, before, after, said,
+                                                   tmp_path):
+    folders = []
+    for name, result in ('base', before), ('series', after):
+        tests = {'t': (result, '')} if of == 'test' and result else {}
+        paths = f'{result} t\n' if of == 'path' and result else ''
+        folders.append(suite(tmp_path / name, tests, paths))
+    assert compare(*folders) == [said]
+
+
+def test_each_case_that_passes_unpatched_has_to_pass_patched(tmp_path):
+    base = 'ok 1 /a\nok 2 /b\nok 3 /c # SKIP no root\nnot ok 4 /d\n'
+    series = 'ok 1 /a # SKIP no root\nok 3 /c # SKIP no root\nnot ok 4 /d\n'
+    assert compare(suite(tmp_path / 'base', {'t': ('OK', base)}),
+                   suite(tmp_path / 'series', {'t': ('OK', series)})) == [
+        'pass t', 'fail t /a: SKIP patched, OK unpatched',
+        'skip t /c: SKIP patched, SKIP unpatched no root',
+        'skip t /d: FAIL patched, FAIL unpatched',
+        'fail t /b: not run patched, OK unpatched']
