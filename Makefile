@@ -10,12 +10,7 @@ ONTO ?=
 export BASE JOBS QEMU_SRC PREFIX
 
 # The qtests that `make check` runs
-QTESTS = tests/qtest/pvpanic-test tests/qtest/pvpanic-pci-test \
-	 tests/qtest/pvpanic-guest-test tests/qtest/pvpanic-gdb-test \
-	 tests/qtest/pvpanic-model-test tests/qtest/pvpanic-moments-test \
-	 tests/qtest/dump-test \
-	 tests/qtest/bios-tables-test \
-	 tests/qtest/device-introspect-test tests/qtest/qmp-cmd-test
+QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
 
 .PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
 	export rebase install check-prefix uninstall deb tree build

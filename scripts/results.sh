@@ -35,12 +35,20 @@ tap() {
     fi
 }
 
+# qtests KIND...: those of scripts/qtests
+qtests() {
+    for kind in "$@"; do
+        sed -n "s/^$kind //p" "$ROOT/scripts/qtests"
+    done
+}
+
 # start_long_tests BUILD: these boot a firmware, or walk long tables: they run
 # beside the other tests, and say what came of it when they are done
 start_long_tests() {
     {
-        tap "$1" pvpanic-model-test
-        tap "$1" pvpanic-moments-test
+        for test in $(qtests long); do
+            tap "$1" "$test"
+        done
         for test in pvpanic-builtin pvpanic-isa-neutralised; do
             tap "$1" bios-tables-test -p "/x86_64/acpi/q35/$test"
         done
@@ -67,17 +75,13 @@ leaves_nothing_out() {
     done
 }
 
-# taps BUILD: the series' other qtests
+# taps BUILD: the other qtests
 taps() {
     check "$1: the qtests leave nothing out" leaves_nothing_out "$1"
-    tap "$1" pvpanic-test
-    tap "$1" pvpanic-pci-test
-    tap "$1" pvpanic-guest-test
-    tap "$1" pvpanic-gdb-test
-    tap "$1" dump-test
-    # These walk over every device, command and property there is
-    tap "$1" device-introspect-test
-    tap "$1" qmp-cmd-test
+    # Those of the base walk over every device, command and property there is
+    for test in $(qtests series base); do
+        tap "$1" "$test"
+    done
 }
 
 # run_qtest BUILD BINARY QTEST [ARGUMENT...]: a qtest of one build, against
