@@ -7,12 +7,13 @@ the series adds to QEMU's manual.
 import json
 import re
 import shlex
+import subprocess
 import time
 import zlib
 
 from docutils import nodes
 from docutils.core import publish_doctree
-from linux import BUILD, ROOT, TIMEOUT, LinuxGuest
+from linux import BUILD, PATCHED, ROOT, TIMEOUT, UNPATCHED, LinuxGuest
 from tiny import TinyGuest, assemble
 
 import pytest
@@ -117,27 +118,45 @@ def test_command_line_starts(rom, args):
         assert vm.status() == 'running'
 
 
+def blocks(page):
+    """What a page shows as typed or printed."""
+    text = page.read_text()
+    if page.suffix == '.md':
+        return [re.sub('^    ', '', block, flags=re.M) for block in
+                re.findall(r'\n\n((?:    .*\n)+)', text)]
+    chapter = publish_doctree(text, settings_overrides={'report_level': 5})
+    return [f'{block.astext()}\n'
+            for block in chapter.findall(nodes.literal_block)]
+
+
+def block(page, start):
+    """The block of a page that begins so."""
+    found, = (text for text in blocks(page) if text.startswith(start))
+    return found
+
+
 def dialogues(page):
-    """The QMP commands of a page and what they return, as it shows them."""
+    """The QMP commands of a page, with what they return, and its events."""
     command = None
-    for said in re.findall(r'^ +(-> .*|<- .*(?:\n +[^-<\s].*)*)',
-                           re.sub(r'\n +(?="arguments")', ' ',
-                                  page.read_text()), re.M):
-        message = json.loads(said[3:])
-        if 'execute' in message:
-            assert command is None
-            command = message
-        elif 'return' in message:
-            yield command, message['return']
-            command = None
+    for text in blocks(page):
+        for said in re.findall(r'^(?:->|<-) .*\n(?: .*\n)*', text, re.M):
+            message = json.loads(said[3:])
+            if said.startswith('->'):
+                assert command is None
+                command = message
+            elif 'event' in message:
+                yield message, None
+            else:
+                yield command, message.pop('return')
+                assert not message
+                command = None
     assert command is None
 
 
-def shape(value):
-    """What two answers have in common that differ in their values."""
-    if isinstance(value, dict):
-        return {key: shape(member) for key, member in value.items()}
-    return type(value)
+def without_times(message):
+    """As text, in the order of its members."""
+    return re.sub(r'("(?:micro)?seconds": )\d+', r'\1TIME',
+                  json.dumps(message))
 
 
 @pytest.mark.parametrize('page', [PAGES[0], CHAPTER],
@@ -149,12 +168,94 @@ def test_qmp_answers_as_the_page_shows(rom, tmp_path, page):
         vm.launch()
         vm.shared.limit = 1
         vm.wait_for_event('STOP')
-        for command, returned in exchanges:
-            arguments = command.get('arguments', {})
+        for message, returned in exchanges:
+            if 'event' in message:
+                assert vm.wait_for_event(message['event'])['data'] == \
+                    message['data']
+                continue
+            arguments = message.get('arguments', {})
             if 'protocol' in arguments:
                 arguments['protocol'] = f'file:{tmp_path}/dump'
-            answer = vm.cmd(command['execute'], arguments)
-            assert shape(answer) == shape(returned)
+            answer = vm.cmd(message['execute'], arguments)
+            assert without_times(answer) == without_times(returned)
+
+
+def test_info_status_prints_what_the_chapter_shows(rom):
+    def report(value, event, count):
+        vm.shared.value = value
+        vm.shared.limit += 1
+        vm.wait_for_event(event, count=count)
+
+    def lines(text):
+        return re.sub(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', 'TIME',
+                      text).splitlines()
+
+    shown = block(CHAPTER, 'VM status:')
+    with TinyGuest(rom, '-device', 'pvpanic,id=panic0', limit=0,
+                   device=False) as vm:
+        vm.launch()
+        report(2, 'GUEST_CRASHLOADED', 1)
+        for count in 1, 2, 3:
+            report(1, 'GUEST_PANICKED', count)
+            vm.wait_for_event('STOP')
+            vm.cmd('cont')
+        printed = vm.cmd('human-monitor-command',
+                         {'command-line': 'info status'})
+    assert lines(printed) == lines(shown)
+
+
+@pytest.mark.parametrize('message, binary, devices', [
+    ("already decoded by 'rtc'", PATCHED, ['pvpanic,iobase=0x70']),
+    ('duplicate fw_cfg file name', UNPATCHED, ['pvpanic', 'pvpanic']),
+])
+def test_qemu_refuses_in_the_words_of_readme(message, binary, devices):
+    assert re.search(f'`{message}`', PAGES[0].read_text())
+    args = [word for device in devices for word in ('-device', device)]
+    run = subprocess.run([binary, '-display', 'none', *args], text=True,
+                         capture_output=True, timeout=TIMEOUT, check=False)
+    assert run.returncode == 1
+    assert message in run.stderr
+
+
+def test_path_of_the_model_is_one():
+    """What the page does from there, for as long as its list takes."""
+    walk = block(ROOT / 'docs' / 'developing.md', 'cd build/10.0/patched')
+    command, path = re.search(r'(tests/qtest/\S+) .* -p (\S+)\n',
+                              walk).groups()
+    listed = subprocess.run(['sh', '-ec', walk.replace(
+        walk[walk.index(command):], f'{command} -l')], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, check=True).stdout
+    assert path in listed.splitlines()
+
+
+# The blocks that another test takes from the page and does, by their beginning
+DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
+        'cd build/10.0/patched\n')
+
+# The others, and why not
+NOT_DONE = {
+    'make demo ': 'whoever runs this has just typed one of them',
+    'git commit --fixup': 'it changes the tree',
+    'make rebase ': 'it takes another base',
+    'cd build/10.2/src\n': 'it takes another base',
+    'git range-diff base-10.0': 'it takes another base',
+    'make export BASE=10.2': 'it takes another base',
+    'cp build/10.2': 'it takes another base',
+    'python3 -m pytest tests/test_gdb.py\n': 'it is one of these tests',
+    'make install ': 'it takes 20 minutes; test_install has the rest of it',
+    'apt-get install ./build/': 'it takes `make deb`, which does it',
+    'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
+    'makedumpfile --dump-dmesg ': 'test_dump does it',
+}
+
+
+def test_blocks_are_done_or_it_is_known_why_not():
+    shown = [text for page in [*PAGES, CHAPTER] for text in blocks(page)]
+    known = [*DONE, *NOT_DONE]
+    for text in shown:
+        assert any(text.startswith(start) for start in known), text
+    for start in known:
+        assert any(text.startswith(start) for text in shown), start
 
 
 def test_host_keeps_the_guests_log(tmp_path):
