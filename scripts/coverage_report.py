@@ -2,11 +2,11 @@
 """Which of the lines that the series adds the tests have reached.
 
 Reads what QEMU wrote to build/10.0/coverage as it ran.  Tests are not counted,
-nor what is not compiled for x86_64.  Exits with 1 if there is a line that was
-not reached, and tests/uncovered has no reason for it.
+nor what is not compiled for x86_64.  Exits with 1 if tests/uncovered does not
+say of each line that was not reached why, or says it of others.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 import json
 import os
 from pathlib import Path
@@ -57,11 +57,13 @@ def gcov(file):
     """What gcov knows of a file.
 
     :param file: its path in the tree
-    :return: counts: for each line, how often it was run, and a list of how
-             often each of its branches was taken; empty if it is not compiled
+    :return: for each line, how often it was run, a list of how often each of
+             its branches was taken, and the function that it is in; empty if
+             the file is not compiled
     """
     runs = defaultdict(int)
     branches = defaultdict(list)
+    functions = {}
     for notes in notes_of(file):
         report = json.loads(run('gcov', '--json-format', '--stdout',
                                 '--branch-probabilities', str(notes),
@@ -73,26 +75,54 @@ def gcov(file):
                 number = line['line_number']
                 runs[number] += line['count']
                 branches[number] += [b['count'] for b in line['branches']]
-    return {number: (runs[number], branches[number]) for number in runs}
+                functions[number] = line.get('function_name', '')
+    return {number: (runs[number], branches[number], functions[number])
+            for number in runs}
 
 
-def reasons():
-    """For each file, pairs: a pattern for a line, why no test reaches it."""
-    known = defaultdict(list)
-    for line in (ROOT / 'tests' / 'uncovered').read_text().splitlines():
+def reasons(text):
+    """What tests/uncovered says.
+
+    :return: for each place (file, function, line), how many such lines are not
+             reached, at least and at most, and why
+    """
+    known = {}
+    for line in text.splitlines():
         if line and not line.startswith('#'):
-            file, pattern, reason = line.split('|')
-            known[file].append((re.compile(pattern), reason))
+            file, function, number, rest = line.split('|', 3)
+            code, why = rest.rsplit('|', 1)
+            least, _, most = number.partition('-')
+            assert (file, function, code) not in known, f'twice: {line}'
+            assert why, f'no reason: {line}'
+            known[file, function, code] = int(least), int(most or least), why
     return known
+
+
+def complaints(known, places, missed):
+    """What does not fit together, in words.
+
+    :param known: what reasons() returns
+    :param places: of all lines, one for each
+    :param missed: of those that are not reached, one for each
+    """
+    count = Counter(missed)
+    for place in sorted(count.keys() - known.keys()):
+        yield f'{"|".join(place)}: {count[place]} not reached, and no reason'
+    for place, (least, most, _) in known.items():
+        if place not in places:
+            yield f'{"|".join(place)}: there is no such line'
+        elif not least <= count[place] <= most:
+            yield (f'{"|".join(place)}: {count[place]} not reached, and not '
+                   f'{least if least == most else f"{least} to {most}"}')
 
 
 def report():
     """Print what was reached and what was not.
 
-    :return: how many lines were not reached for no known reason
+    :return: what is wrong with that, in words
     """
-    known = reasons()
-    missed = []
+    known = reasons((ROOT / 'tests' / 'uncovered').read_text())
+    places, missed = [], []
     total = [0] * 4
     print(f'{"":40}{"lines":>14}{"branches":>14}')
     for file, added in sorted(added_lines().items()):
@@ -101,28 +131,28 @@ def report():
             print(f'{file:40}{"not compiled for x86_64":>28}')
             continue
         counts = {n: counts[n] for n in sorted(added & counts.keys())}
-        taken = [b for _, branches in counts.values() for b in branches]
-        numbers = [sum(runs > 0 for runs, _ in counts.values()), len(counts),
+        taken = [b for _, branches, _ in counts.values() for b in branches]
+        numbers = [sum(runs > 0 for runs, *_ in counts.values()), len(counts),
                    sum(b > 0 for b in taken), len(taken)]
         total = [sum(pair) for pair in zip(total, numbers)]
         print('{:40}{:5} of {:5}{:5} of {:5}'.format(file, *numbers))
         text = (SRC / file).read_text(encoding='utf-8').splitlines()
-        for number, (runs, branches) in counts.items():
+        for number, (runs, _, function) in counts.items():
+            places.append((file, function, text[number - 1].strip()))
             if not runs:
-                line = text[number - 1]
-                why = [reason for pattern, reason in known[file]
-                       if pattern.search(line)]
-                missed.append((file, number, line.strip(), why))
+                missed.append((number, places[-1]))
     print('{:40}{:5} of {:5}{:5} of {:5}'.format('all', *total))
 
     print('\nNot reached:')
-    for file, number, line, why in missed:
-        print(f'  {file}:{number}: {line}\n      {(why or ["WHY?"])[0]}')
-    return sum(not why for *_, why in missed)
+    for number, place in missed:
+        file, function, line = place
+        *_, why = known.get(place, ['WHY?'])
+        print(f'  {file}:{number}: {function}: {line}\n      {why}')
+    return list(complaints(known, places, [place for _, place in missed]))
 
 
 if __name__ == '__main__':
-    unknown = report()
-    if unknown:
-        sys.exit(f'{unknown} lines are not reached, for no known reason; test '
-                 'them, or give a reason in tests/uncovered')
+    wrong = report()
+    if wrong:
+        sys.exit('\n'.join(['', 'tests/uncovered is wrong, or a test is '
+                            'missing:', *wrong]))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+from coverage_report import complaints, reasons
 from linux import ROOT
 
 import pytest
@@ -121,3 +122,31 @@ def test_each_case_that_passes_unpatched_has_to_pass_patched(tmp_path):
         'skip t /c: SKIP patched, SKIP unpatched no root',
         'skip t /d: FAIL patched, FAIL unpatched',
         'fail t /b: not run patched, OK unpatched']
+
+
+A_LINE, ITS_END = ('a.c', 'f', 'return a || b;'), ('a.c', 'f', '}')
+
+
+@pytest.mark.parametrize('entries, missed, said', [
+    ('a.c|f|1|return a || b;|chance\na.c|f|2|}|chance', 'l}}', []),
+    ('a.c|f|0-1|return a || b;|chance', '', []),
+    ('', 'l', ['a.c|f|return a || b;: 1 not reached, and no reason']),
+    ('a.c|f|1|return a || b;|s390', '',
+     ['a.c|f|return a || b;: 0 not reached, and not 1']),
+    ('a.c|f|1|}|s390', '}}', ['a.c|f|}: 2 not reached, and not 1']),
+    ('a.c|g|1|}|s390', '}', ['a.c|f|}: 1 not reached, and no reason',
+                             'a.c|g|}: there is no such line']),
+    ('a.c|f|0-1|return a|chance', '',
+     ['a.c|f|return a: there is no such line']),
+])
+def test_reasons_for_what_is_not_reached_fit(entries, missed, said):
+    missed = [{'l': A_LINE, '}': ITS_END}[letter] for letter in missed]
+    assert list(complaints(reasons(entries), [A_LINE, ITS_END, ITS_END],
+                           missed)) == said
+
+
+def test_reasons_are_entries():
+    """And there is no line without one."""
+    assert reasons((ROOT / 'tests' / 'uncovered').read_text())
+    with pytest.raises(AssertionError):
+        reasons('a.c|f|1|}|')
