@@ -311,6 +311,18 @@ def test_files_and_targets_are_there(page):
         assert target in targets, target
 
 
+def test_libvirt_shows_what_the_page_says():
+    """Each pair of states in the table is one that test_libvirt expects."""
+    page = (ROOT / 'docs' / 'libvirt.md').read_text()
+    table = page[page.index('| | libvirt shows | QEMU is |'):].split('\n\n')[0]
+    seen = (ROOT / 'tests' / 'test_libvirt.py').read_text()
+    for row in table.splitlines()[2:]:
+        shown, state = (cell.partition(',')[0]
+                        for cell in row.strip('| ').split(' | ')[1:])
+        pair = f"'{shown}'" if state == 'gone' else f"'{shown}', '{state}'"
+        assert pair in seen, row
+
+
 def test_all_patches_are_listed():
     """In the order of the series, with the subsystem and the title of each."""
     page = (ROOT / 'docs' / 'how-it-works.md').read_text()
