@@ -12,7 +12,12 @@ export BASE JOBS QEMU_SRC PREFIX
 # The qtests that `make check` runs
 QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
 
-.PHONY: help demo check check-upstream check-each soak coverage bench fuzz pictures docs \
+# Those that `make check-targets` runs, on each target
+TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/qmp-test \
+	 tests/qtest/qmp-cmd-test tests/qtest/device-introspect-test \
+	 tests/qtest/test-hmp
+
+.PHONY: help demo check check-upstream check-each check-targets soak coverage bench fuzz pictures docs \
 	export rebase install check-prefix uninstall deb tree build
 .NOTPARALLEL:
 
@@ -24,6 +29,7 @@ help:
 	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
 	@echo '  make soak             what takes long: many VMs, many panics, variants'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make pictures         docs/*.svg, where their sources have changed'
@@ -81,6 +87,12 @@ soak: tree
 
 check-each: tree
 	@scripts/check-each
+
+check-targets: tree
+	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
+		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
+	@scripts/build targets-unpatched qemu-system-s390x
+	@scripts/check-targets
 
 bench: tree
 	@scripts/setup bench

@@ -22,7 +22,7 @@ skip() { say "skip $1: $2" >> "$RESULTS"; }
 
 # tap BUILD QTEST [ARGUMENT...]: a qtest of a build, each test in it counted
 tap() {
-    tap_what="$1: $(shift && say "$*")"
+    tap_what="$1${QTEST_TARGET:+, $QTEST_TARGET}: $(shift && say "$*")"
     try_step "$tap_what" run_qtest "$1" "$@"
     tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | tail -n 1)
     tap_ok=$(grep -cE '^ok [0-9]+ [^ ]+( # SKIP.*)?$' "$step_log" || true)
@@ -85,12 +85,13 @@ taps() {
 }
 
 # run_qtest BUILD BINARY QTEST [ARGUMENT...]: a qtest of one build, against
-# the binary of another
+# the binary of another; it is one for $QTEST_TARGET, or for x86_64
 run_qtest() {
-    run_build=$1 run_binary=$2 run_name=$3; shift 3
+    run_build=$1 run_binary=$2/qemu-system-${QTEST_TARGET:-x86_64} run_name=$3
+    shift 3
     cd "$BUILD/$run_build"
     # Its temporary files, also if it crashes, end in the scratch folder
-    TMPDIR=$SCRATCH QTEST_QEMU_BINARY="$BUILD/$run_binary/qemu-system-x86_64" \
+    TMPDIR=$SCRATCH QTEST_QEMU_BINARY="$BUILD/$run_binary" \
         QTEST_QEMU_IMG="$BUILD/$run_build/qemu-img" \
         timeout "${QTEST_TIMEOUT:-600}" "tests/qtest/$run_name" "$@"
 }
