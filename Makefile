@@ -15,7 +15,7 @@ QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
 # Those that `make check-targets` runs, on each target
 TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
-	 tests/qtest/device-introspect-test tests/qtest/test-hmp
+	 tests/qtest/device-introspect-test
 
 .PHONY: help demo check check-upstream check-each check-targets soak coverage bench fuzz pictures docs \
 	export rebase install check-prefix uninstall deb tree build
