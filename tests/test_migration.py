@@ -188,8 +188,8 @@ def test_vmstate_static_checker_agrees(machine_type, tmp_path):
     """On the devices; what globalstate carries, only a migration shows."""
     dumps = tmp_path / 'unpatched', tmp_path / 'patched'
     for binary, dump in zip((UNPATCHED, PATCHED), dumps):
-        subprocess.run([binary, '-M', machine_type, '-dump-vmstate', dump],
-                       check=True)
+        subprocess.run([binary, '-M', machine_type, '-accel', 'tcg',
+                        '-dump-vmstate', dump], check=True)
     checker = BUILD / 'src' / 'scripts' / 'vmstate-static-checker.py'
     for source, destination in dumps, dumps[::-1]:
         subprocess.run([sys.executable, checker, '-s', source,

@@ -182,6 +182,7 @@ class Schema:
     def __init__(self, binary):
         with QEMUMachine(str(binary)) as vm:
             vm.set_machine('none')
+            vm.add_args('-accel', 'tcg')
             vm.launch()
             schema = vm.cmd('query-qmp-schema')
         self._types = {entity['name']: entity for entity in schema}
