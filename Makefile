@@ -96,7 +96,7 @@ check-targets: tree
 
 bench: tree
 	@scripts/setup bench
-	@scripts/build patched qemu-system-x86_64
+	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
 

@@ -25,11 +25,17 @@ import time
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'guest'))
-from linux import PATCHED, UNPATCHED, QEMUQtestMachine  # noqa: E402
+from linux import BUILD, PATCHED, UNPATCHED, QEMUQtestMachine  # noqa: E402
 from qemu.qmp import QMPClient  # noqa: E402
 from tiny import FOREVER, TinyGuest, assemble, share  # noqa: E402
 
 BINARIES = {'unpatched': UNPATCHED, 'patched': PATCHED}
+# Whether it runs tiny guests, and if not, why
+KVM = subprocess.run(
+    [BUILD / 'patched' / 'tests' / 'qtest' / 'pvpanic-guest-test', '--kvm'],
+    env={**os.environ, 'QTEST_QEMU_BINARY': str(PATCHED)},
+    stdout=subprocess.PIPE, text=True, check=False)
+ACCELS = ['tcg'] if KVM.returncode else ['tcg', 'kvm']
 
 COUNT_RUNS = 3       # per binary
 COUNT_TURNS = 100, 500  # what both have in common is not counted
@@ -231,15 +237,16 @@ async def cycle(guest):
     return 1e6 * (end - start)
 
 
-async def cycles(rom):
+async def cycles(rom, accel):
     """Guests panic, are paused and continued, again and again, in turn.
 
+    :param accel: what runs them
     :return: by binary, the median of cycle() for each pair of VMs
     """
     result = {name: [] for name in BINARIES}
     for _ in range(CYCLE_PAIRS):
         times = {name: [] for name in BINARIES}
-        async with pair(rom, 'pause') as running:
+        async with pair(rom, 'pause', accel=accel) as running:
             for turn in range(CYCLE_TURNS):
                 for name in sorted(BINARIES, reverse=turn % 2):
                     times[name].append(await cycle(running[name]))
@@ -248,15 +255,16 @@ async def cycles(rom):
     return result
 
 
-async def latency(binary, rom):
+async def latency(binary, rom, accel):
     """A guest does so, and is watched.
 
+    :param accel: what runs it
     :return: two medians in microseconds: from the guest's write to the event,
              and from the event by cont to the guest's next instruction
     """
     events = []
     pipe, other = multiprocessing.Pipe()
-    async with guests(1, binary, rom, 'pause') as (guest,):
+    async with guests(1, binary, rom, 'pause', accel=accel) as (guest,):
         watcher = multiprocessing.Process(
             target=watch, args=(guest.vm.ram, LATENCY_PANICS, other),
             daemon=True)
@@ -413,9 +421,10 @@ async def storm(running, panics):
     return 1e3 * (max(ends) - start)
 
 
-async def storms(rom):
+async def storms(rom, accel):
     """Storms of all sizes.
 
+    :param accel: what runs the guests
     :return: by size and binary, milliseconds of each
     :raise ValueError: if a panic was lost
     """
@@ -424,7 +433,7 @@ async def storms(rom):
         running, panics = {}, {}
         for name, binary in BINARIES.items():
             running[name] = await stack.enter_async_context(
-                guests(max(STORM_SIZES), binary, rom, 'pause'))
+                guests(max(STORM_SIZES), binary, rom, 'pause', accel=accel))
             for guest in running[name]:
                 with guest.client.listener('GUEST_PANICKED') as listener:
                     await guest.client.execute('cont')
@@ -464,6 +473,11 @@ class Results:
         self.goals.append((what, value, goal))
 
 
+def under(accel, what):
+    """A row's name: TCG is what is not said."""
+    return what if accel == 'tcg' else f'{accel.upper()}: {what}'
+
+
 def ratio(values):
     """The quartiles of the ratios of patched values to unpatched ones.
 
@@ -491,6 +505,8 @@ async def repeat(results, runs, function, args, rows, **options):
     :param options: more for the function
     :return: the results of the patched binary
     """
+    rows = [(key, under(options.get('accel', 'tcg'), what), *row)
+            for key, what, *row in rows]
     values = {name: [] for name in BINARIES}
     with progress(rows[0][1]):
         for run in range(runs):
@@ -528,11 +544,14 @@ async def measure_count(results, folder):
 async def measure_latency(results, folder):
     """Times of a panic."""
     rom = assemble(folder)
-    with progress('cont to the next event'):
-        results.add('cont to the next event', 'µs', await cycles(rom), 1)
-    await repeat(results, LATENCY_BLOCKS, latency, (rom,), [
-        ('write_to_event', "guest's write to event", 'µs'),
-        ('event_to_guest', "event, cont, guest's next instruction", 'µs')])
+    for accel in ACCELS:
+        what = under(accel, 'cont to the next event')
+        with progress(what):
+            results.add(what, 'µs', await cycles(rom, accel), 1)
+        await repeat(results, LATENCY_BLOCKS, latency, (rom,), [
+            ('write_to_event', "guest's write to event", 'µs'),
+            ('event_to_guest', "event, cont, guest's next instruction", 'µs')],
+            accel=accel)
 
 
 async def measure_quiet(results, folder):
@@ -571,7 +590,7 @@ async def measure_flood(results, folder):
     disk = folder / 'dma.img'
     disk.write_bytes(bytes([1, 0]) * (1 << 19))
     for what, rom, args, options in (
-            ('panic', tiny, [], {}),
+            *(('panic', tiny, [], {'accel': accel}) for accel in ACCELS),
             ('crash-loaded', tiny, [], {'value': 2}),
             ('DMA', assemble_more(folder, 'dma'),
              ['-device', 'pvpanic-pci,addr=5',
@@ -585,7 +604,8 @@ async def measure_flood(results, folder):
                 ('longest', f'{what} flood: query-status, longest', 'ms'),
                 ('memory', f'{what} flood: growth of memory', 'KiB/s')],
             stalled=True, **options)
-        add_flood_goals(results, f'{what} flood', runs)
+        add_flood_goals(results, under(options.get('accel', 'tcg'),
+                                       f'{what} flood'), runs)
     # RESET is an event that a guest can always cause: every client reads
     runs = await repeat(
         results, FLOOD_RUNS, reset_loop,
@@ -604,11 +624,12 @@ async def measure_dump(results, folder):
 
 async def measure_storm(results, folder):
     """Many VMs."""
-    with progress('storms'):
-        times = await storms(assemble(folder))
-    for size, values in times.items():
-        results.add(f'{size} VMs panic: until the last one runs again', 'ms',
-                    values)
+    for accel in ACCELS:
+        with progress(under(accel, 'storms')):
+            times = await storms(assemble(folder), accel)
+        for size, values in times.items():
+            results.add(under(accel, f'{size} VMs panic: until the last one'
+                              ' runs again'), 'ms', values)
 
 
 PARTS = {'count': measure_count, 'latency': measure_latency,
@@ -631,7 +652,7 @@ def machine():
     """This machine, in general terms."""
     return (f'{os.cpu_count()} cores, {platform.machine()}, '
             f'{platform.system()} {platform.release().split("-")[0]}, '
-            f'Python {platform.python_version()}, TCG')
+            f'Python {platform.python_version()}, TCG. {KVM.stdout.strip()}')
 
 
 PAGE = '''# Patched against unpatched
@@ -652,8 +673,9 @@ Instructions are those of all of QEMU's threads, without a guest, as valgrind's
 callgrind counts them: the difference of 500 and 100 turns, divided by 400.
 They do not depend on what else the machine does; times do.
 
-The guest is a loop of five instructions ([tiny.S](../guest/tiny.S)). The
-client is QEMU's own Python package, so what it takes is part of the times.
+The guest is a loop of five instructions ([tiny.S](../guest/tiny.S)), under TCG
+where a row does not say KVM. The client is QEMU's own Python package, so what
+it takes is part of the times.
 "Guest runs on" is `-action panic=none`. In a flood, a second client does not
 read what it is sent. In a DMA flood, an IDE disk reads into the BAR of a
 pvpanic-pci ([dma.S](../bench/dma.S)). In a reset loop, the guest panics, is
