@@ -17,8 +17,9 @@ TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
 	 tests/qtest/device-introspect-test
 
-.PHONY: help demo check check-upstream check-each check-targets soak coverage bench fuzz pictures docs \
-	export rebase install check-prefix uninstall deb tree build
+.PHONY: help demo check check-upstream check-each check-targets check-mutants soak \
+	coverage bench fuzz pictures docs export rebase install check-prefix uninstall \
+	deb tree build
 .NOTPARALLEL:
 
 help:
@@ -30,6 +31,7 @@ help:
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
+	@echo '  make check-mutants    the series, broken in one line, fails a named test'
 	@echo '  make soak             what takes long: many VMs, many panics, variants'
 	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make pictures         docs/*.svg, where their sources have changed'
@@ -93,6 +95,10 @@ check-targets: tree
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x
 	@scripts/check-targets
+
+check-mutants: tree
+	@scripts/build patched qemu-img $(QTESTS)
+	@scripts/check-mutants
 
 bench: tree
 	@scripts/setup bench
