@@ -84,6 +84,11 @@ without_kvm() {
     fi
     as_root=
     [ "$(id -u)" -eq 0 ] || as_root=--map-root-user
+    if ! unshare $as_root --mount true; then
+        say "KVM cannot be hidden here: no mount namespace" >&2
+        "$@"
+        return
+    fi
     # shellcheck disable=SC2016 # another shell's
     unshare $as_root --mount sh -c 'mount --bind "$0" /dev/kvm &&
         mount -o remount,bind,ro /dev/kvm && exec "$@"' "$ROOT/COPYING" "$@"

@@ -33,7 +33,8 @@ def inputs(build, names):
     targets = {t['id']: t['filename'] for t in introspect(build, 'targets')}
     tests = sorted((t for t in introspect(build, 'tests')
                     if t['name'] in names), key=lambda test: test['name'])
-    files = {SCRIPTS / 'suites.py', SCRIPTS / 'check-upstream'}
+    files = {SCRIPTS / name
+             for name in ('suites.py', 'check-upstream', 'lib.sh')}
     for test in tests:
         for path in [*test['cmd'], *test['env'].values(),
                      *(name for target in test['depends']

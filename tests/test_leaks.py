@@ -53,7 +53,11 @@ def blocks_at_exit(folder, monkeypatch, writes, value, action):
     (20, 320, 1, 'pause'), (20, 320, 1, 'reset'), (1000, 11000, 1, 'none'),
     (1000, 11000, 2, 'none')])
 def test_panics_leave_nothing(tmp_path, monkeypatch, few, many, value, action):
-    """There is less than a byte for each more panic."""
-    more = (blocks_at_exit(tmp_path, monkeypatch, many, value, action) -
-            blocks_at_exit(tmp_path, monkeypatch, few, value, action))
-    assert more < many - few
+    """There is less than a byte for each more panic.
+
+    What threads have not got to when QEMU exits comes on top, now and then: a
+    megabyte, so the least of some runs has none of it.
+    """
+    least = [min(blocks_at_exit(tmp_path, monkeypatch, writes, value, action)
+                 for _ in range(5)) for writes in (few, many)]
+    assert least[1] - least[0] < many - few
