@@ -1,7 +1,6 @@
 """The checks fail where they should: they are fed what nobody wants to see."""
 
 import json
-
 import subprocess
 
 from coverage_report import complaints, reasons
