@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 from linux import (BUILD, PATCHED, TIMEOUT, UNPATCHED, ExecuteError,
                    QEMUQtestMachine)
@@ -93,6 +94,15 @@ def wait_for_migration(vm, wanted):
         assert event, f'the migration does not become {wanted}'
         state = event['data']['status']
         assert state != 'failed'
+
+
+def wait_for_postmigrate(vm):
+    """The migration is completed a moment before the run state says so."""
+    end = time.monotonic() + TIMEOUT
+    while status(vm) == 'finish-migrate':
+        assert time.monotonic() < end
+        time.sleep(.01)
+    assert status(vm) == 'postmigrate'
 
 
 def migrate(vm, to, uri):
@@ -236,6 +246,7 @@ def test_request_at_the_switch_over_goes_along(asked, state, machine_type,
             wait_for_migration(side, 'completed')
         assert status(to) == state
         # Nothing is left to be asked for here
+        wait_for_postmigrate(vm)
         vm.cmd('cont')
         assert status(vm) == ('suspended' if asked == S3 else 'running')
 
