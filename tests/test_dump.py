@@ -79,8 +79,10 @@ def test_panic_is_in_the_dump(panicked, dump_format, folder):
     assert 'Linux version' in log
     assert 'Kernel panic - not syncing: sysrq triggered crash' in log
     if dump_format == 'elf':
-        kaslr = 'nokaslr' not in ' '.join(panicked.args)
-        assert (kernel_offset(path) != 0) == kaslr
+        offset = kernel_offset(path)
+        print(f'the kernel has moved by {offset:#x}')
+        # With KASLR it is by chance, and can be 0
+        assert offset == 0 or 'nokaslr' not in ' '.join(panicked.args)
 
 
 @pytest.mark.parametrize('dump_format', ['elf', 'kdump-zlib'])

@@ -34,7 +34,7 @@ def setting(name, default):
     return int(value)
 
 
-SEED = setting('STORM_SEED', random.SystemRandom().randint(1, 2**32))
+SEED = setting('STORM_SEED', 1)
 VMS = setting('STORM_VMS', 8)
 WAVES = setting('STORM_WAVES', 3)
 
