@@ -7,7 +7,8 @@ PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
 ONTO ?=
-export BASE JOBS QEMU_SRC PREFIX
+TOPICS ?= all
+export BASE JOBS QEMU_SRC PREFIX TOPICS
 
 # The qtests that `make check` runs
 QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
@@ -17,8 +18,8 @@ TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
 	 tests/qtest/device-introspect-test
 
-.PHONY: help demo check check-upstream check-each check-targets check-mutants soak \
-	coverage bench fuzz pictures docs export rebase install check-prefix uninstall \
+.PHONY: help demo check check-upstream check-each check-topics check-targets check-mutants soak \
+	coverage bench fuzz pictures docs export rebase install check-prefix check-deb uninstall \
 	deb tree build
 .NOTPARALLEL:
 
@@ -30,6 +31,7 @@ help:
 	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make check-topics     the core, and each other topic on it, stand alone'
 	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
 	@echo '  make check-mutants    the series, broken in one line, fails a named test'
 	@echo '  make soak             what takes long: many VMs, many panics, variants'
@@ -47,7 +49,8 @@ help:
 	@echo '  make deb              Debian'\''s own packages, with the series'
 	@echo
 	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
-	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
+	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs;'
+	@echo 'TOPICS= what to install or package: all, core, or names in patches/$(BASE).'
 	@echo 'What is missing is installed through apt, downloads and the compiler'
 	@echo 'cache are kept in ~/.cache/reversible-pvpanic.'
 
@@ -89,6 +92,9 @@ soak: tree
 
 check-each: tree
 	@scripts/check-each
+
+check-topics: tree
+	@scripts/check-topics
 
 check-targets: tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
@@ -144,10 +150,13 @@ install: check-prefix tree
 check-prefix:
 	@scripts/install check
 
+check-deb:
+	@scripts/deb check
+
 uninstall:
 	@scripts/install remove
 
-deb: tree
+deb: check-deb tree
 	@scripts/setup deb
 	@scripts/guest
 	@scripts/deb

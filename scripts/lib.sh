@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # What the other scripts share: where things are, and how to say things.
 #
-# The Makefile sets BASE (QEMU release line), JOBS (parallel compile jobs) and
-# QEMU_SRC (a QEMU tree or tarball of the user's, or nothing).
+# The Makefile sets BASE (QEMU release line), JOBS (parallel compile jobs), TOPICS
+# and QEMU_SRC (a QEMU tree or tarball of the user's, or nothing).
 
 set -eu
 
@@ -10,6 +10,7 @@ ROOT=$(cd "$(dirname "$0")/.." && pwd)
 BASE=${BASE:-10.0}
 JOBS=${JOBS:-$(nproc)}
 QEMU_SRC=${QEMU_SRC:-}
+TOPICS=${TOPICS-all}          # what to install or package, not what to build
 
 BUILD=$ROOT/build/$BASE
 SRC=$BUILD/src               # the git tree to work in: base + one commit a patch
