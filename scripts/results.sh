@@ -133,6 +133,8 @@ lacks() {
             if [ -e /dev/kvm ]; then mount --bind "$2" /dev/kvm; fi
             exec unshare --user --map-user=1 --map-group=1 true' \
             sh "$SCRATCH" "$RESULTS" ;;
+    *': no mount namespace')
+        ! unshare --map-root-user --mount --propagation private true ;;
     *userfaultfd*|*'background snapshots'*|*'no post-copy here'*)
         ! perl -e 'exit(syscall(323, 0) < 0)' ;; # userfaultfd(0)
     *'KVM: no crash MSRs of Hyper-V')

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import struct
 import subprocess
 
@@ -111,6 +112,18 @@ def test_host_is_asked_for_its_crash_msrs(monkeypatch, capsys, extension, msrs,
     hyperv_msrs.main('/dev/null')
     assert capsys.readouterr().out == \
         f'KVM: {"the" if there else "no"} crash MSRs of Hyper-V\n'
+
+
+def test_without_kvm_there_is_all_else():
+    """What scripts/no-kvm runs sees the machine's /dev, but for kvm."""
+    look = subprocess.run(
+        [ROOT / 'scripts' / 'no-kvm', 'sh', '-c',
+         'ls -A /dev && echo > /dev/null && exit 7'],
+        text=True, capture_output=True, check=False)
+    if look.stderr.startswith('unshare: unshare failed'):
+        pytest.skip('no mount namespace')
+    assert (look.returncode, look.stderr) == (7, '')
+    assert set(look.stdout.split()) == set(os.listdir('/dev')) - {'kvm'}
 
 
 def suite(folder, tests, paths=''):
