@@ -58,13 +58,14 @@ class TinyGuest(VM):
     :param limit: how often; it may be raised while the guest runs
     :param device: whether to add the pvpanic
     :param accel: what runs the guest
+    :param cpu: the CPU model; without an APIC, the interrupts of the guest's
+                timer need no more set-up
     """
 
     def __init__(self, rom, *args, binary=PATCHED, value=1, limit=FOREVER,
-                 device=True, accel='tcg'):
+                 device=True, accel='tcg', cpu='qemu64,-apic'):
         super().__init__(str(binary), args=args, base_temp_dir='/dev/shm')
-        # Without an APIC, the timer's interrupts need no more set-up
-        self.add_args('-accel', accel, '-cpu', 'qemu64,-apic', '-nodefaults',
+        self.add_args('-accel', accel, '-cpu', cpu, '-nodefaults',
                       '-bios', str(rom), '-m', f'{MEMORY >> 20}')
         if device:
             self.add_args('-device', 'pvpanic')

@@ -1,8 +1,12 @@
 """The checks fail where they should: they are fed what nobody wants to see."""
 
+import fcntl
 import json
+import os
+import struct
 import subprocess
 
+import hyperv_msrs
 from coverage_report import complaints, reasons
 from linux import ROOT
 
@@ -54,10 +58,11 @@ def test_suite_that_is_skipped_is_not_passed(tmp_path):
 
 
 @pytest.mark.parametrize('reason, probe, fine', [
-    ('KVM: no /dev/kvm', 'false', True),
-    ('KVM: no /dev/kvm', 'true', False),
-    ('KVM: a tiny guest hangs', 'false', True),
-    ('KVM: no crash MSRs of Hyper-V', 'true', True),
+    ('KVM: no /dev/kvm', 'say "KVM: no /dev/kvm"; false', True),
+    ('KVM: no /dev/kvm', 'say "KVM: works for tiny guests"', False),
+    ('KVM: no /dev/kvm', 'false', False),
+    ('KVM: a tiny guest hangs', 'say "KVM: a tiny guest hangs"; false', True),
+    ('KVM: a tiny guest hangs', 'say "KVM: no /dev/kvm"; false', False),
     ('whatever nobody has thought of', 'true', False),
 ])
 def test_no_skips_but_of_what_cannot_be_done(reason, probe, fine):
@@ -65,6 +70,60 @@ def test_no_skips_but_of_what_cannot_be_done(reason, probe, fine):
             'say "pass a" >> "$RESULTS"; skip b "$1"')
     assert results(skip, reason) == ('1 passed, 0 failed, 1 skipped', True)
     assert results(skip, reason, NO_SKIPS=1)[1] == fine
+
+
+NO_MSRS = 'KVM: no crash MSRs of Hyper-V'
+
+
+@pytest.mark.parametrize('said, fine', [
+    (NO_MSRS, True), ('KVM: the crash MSRs of Hyper-V', False), ('', False)])
+def test_crash_msrs_of_the_host_are_no_reason_to_skip(said, fine, tmp_path):
+    """Whether the host has them is what scripts/hyperv_msrs.py says."""
+    (tmp_path / 'scripts').mkdir()
+    script = tmp_path / 'scripts' / 'hyperv_msrs.py'
+    script.write_text(f'#!/bin/sh\necho "{said}"\n')
+    script.chmod(0o755)
+    skip = ('run_qtest() { say "KVM: works for tiny guests"; }; ROOT=$2\n'
+            'say "pass a" >> "$RESULTS"; skip b "$1"')
+    assert results(skip, NO_MSRS, tmp_path, NO_SKIPS=1)[1] == fine
+
+
+@pytest.mark.parametrize('extension, msrs, there', [
+    (1, [0x10, 0x40000105, 0xc0000080], True),
+    (1, [0x10, 0x40000104], False),
+    (1, [], False),
+    (0, [0x40000105], False),
+])
+def test_host_is_asked_for_its_crash_msrs(monkeypatch, capsys, extension, msrs,
+                                          there):
+    """And only the numbers that the kernel has filled in are looked at."""
+    def ioctl(kvm, request, arg):
+        assert kvm.name == '/dev/null'
+        if request == 0xae03:
+            assert arg == 44
+            return extension
+        assert request == 0xc004ae02
+        assert struct.unpack_from('I', arg)[0] == len(arg) // 4 - 1
+        struct.pack_into(f'{len(msrs) + 2}I', arg, 0, len(msrs), *msrs,
+                         0x40000105)
+        return 0
+
+    monkeypatch.setattr(fcntl, 'ioctl', ioctl)
+    hyperv_msrs.main('/dev/null')
+    assert capsys.readouterr().out == \
+        f'KVM: {"the" if there else "no"} crash MSRs of Hyper-V\n'
+
+
+def test_without_kvm_there_is_all_else():
+    """What scripts/no-kvm runs sees the machine's /dev, but for kvm."""
+    look = subprocess.run(
+        [ROOT / 'scripts' / 'no-kvm', 'sh', '-c',
+         'ls -A /dev && echo > /dev/null && exit 7'],
+        text=True, capture_output=True, check=False)
+    if look.stderr.startswith('unshare: unshare failed'):
+        pytest.skip('no mount namespace')
+    assert (look.returncode, look.stderr) == (7, '')
+    assert set(look.stdout.split()) == set(os.listdir('/dev')) - {'kvm'}
 
 
 def suite(folder, tests, paths=''):
