@@ -11,7 +11,7 @@ TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
 
 # The qtests that `make check` runs
-QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
+QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/check/qtests)
 
 # Those that `make check-targets` runs, on each target
 TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
@@ -55,8 +55,8 @@ help:
 	@echo 'cache are kept in ~/.cache/reversible-pvpanic.'
 
 tree:
-	@scripts/setup
-	@scripts/tree
+	@scripts/setup/packages
+	@scripts/series/tree
 
 build: tree
 	@scripts/build patched
@@ -64,21 +64,21 @@ build: tree
 
 demo: tree
 	@scripts/build patched qemu-system-x86_64
-	@scripts/guest
+	@scripts/setup/guest
 	@/usr/bin/python3 scripts/demo.py
 
 ifeq ($(SANITIZE),1)
 check: tree
 	@scripts/build sanitized qemu-system-x86_64 qemu-img $(QTESTS)
-	@scripts/check-sanitized
+	@scripts/check/sanitized
 else ifeq ($(SANITIZE),)
 check: tree
-	@scripts/setup docs
+	@scripts/setup/packages docs
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/check
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/all
 else
 $(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
 endif
@@ -86,77 +86,77 @@ endif
 soak: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/soak
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/soak
 
 check-each: tree
-	@scripts/check-each
+	@scripts/check/each
 
 check-topics: tree
-	@scripts/check-topics
+	@scripts/check/topics
 
 check-targets: tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x
-	@scripts/check-targets
+	@scripts/check/targets
 
 check-mutants: tree
 	@scripts/build patched qemu-img $(QTESTS)
-	@scripts/check-mutants
+	@scripts/check/mutants
 
 bench: tree
-	@scripts/setup bench
+	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
 
 pictures: tree
-	@scripts/setup pictures
+	@scripts/setup/packages pictures
 	@scripts/build patched qemu-system-x86_64
-	@scripts/guest
+	@scripts/setup/guest
 	@/usr/bin/python3 scripts/pictures.py
 
 coverage: tree
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/coverage
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/coverage
 
 fuzz: tree
-	@scripts/fuzz '$(FUZZ_TIME)'
+	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
-	@scripts/check-upstream
+	@scripts/check/upstream
 
 docs: tree
-	@scripts/setup docs
+	@scripts/setup/packages docs
 	@scripts/build docs docs/docs.stamp
 	@echo 'The manual: build/$(BASE)/docs/docs/manual/index.html'
 	@echo 'Of this series: system/guest-panics.html and specs/pvpanic.html there'
 
 export:
-	@scripts/export
+	@scripts/series/export
 
 rebase:
-	@scripts/setup
-	@scripts/rebase '$(ONTO)'
+	@scripts/setup/packages
+	@scripts/series/rebase '$(ONTO)'
 
 install: check-prefix tree
-	@scripts/install build
+	@scripts/package/install build
 
 check-prefix:
-	@scripts/install check
+	@scripts/package/install check
 
 check-deb:
-	@scripts/deb check
+	@scripts/package/deb check
 
 uninstall:
-	@scripts/install remove
+	@scripts/package/install remove
 
 deb: check-deb tree
-	@scripts/setup deb
-	@scripts/guest
-	@scripts/deb
+	@scripts/setup/packages deb
+	@scripts/setup/guest
+	@scripts/package/deb

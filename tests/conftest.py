@@ -4,7 +4,8 @@ from pathlib import Path
 import sys
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / 'guest'), str(ROOT / 'scripts')]
+sys.path[:0] = [str(ROOT / 'guest'), str(ROOT / 'scripts'),
+                str(ROOT / 'scripts' / 'check')]
 
 
 def pytest_configure(config):

@@ -1,7 +1,7 @@
 """A libvirtd of one's own, and Linux domains in it.
 
-It is Debian's, unpacked in build/libvirt by scripts/libvirt, and runs as a
-session daemon: configuration, sockets, logs and dumps are in a folder of its
+It is Debian's, unpacked in build/libvirt by scripts/setup/libvirt, and runs as
+a session daemon: configuration, sockets, logs and dumps are in a folder of its
 own.  It finds its libraries and data in /usr because it has a mount namespace
 of its own too, where build/libvirt lies over /usr.
 """
@@ -82,7 +82,8 @@ class PrivateLibvirt:
 
     def __init__(self):
         if not LIBVIRT.is_dir():
-            raise FileNotFoundError(f'{LIBVIRT}: scripts/libvirt makes it')
+            raise FileNotFoundError(f'{LIBVIRT}: scripts/setup/libvirt makes '
+                                    'it')
         # Not below the checkout: the path of a socket has to be short
         self.folder = Path(tempfile.mkdtemp(prefix='pvpanic-libvirt-'))
         for name in 'run', 'config/libvirt', 'cache', 'data', 'dumps':

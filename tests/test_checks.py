@@ -14,16 +14,17 @@ import pytest
 
 
 def results(commands, *arguments, **environment):
-    """Run shell commands that use scripts/results.sh.
+    """Run shell commands that use scripts/check/results.sh.
 
     :return: the last line, and whether the exit status is 0
     """
     run = subprocess.run(
         ['env', '-u', 'NO_SKIPS', *(f'{name}={value}' for name, value
                                     in environment.items()),
-         'sh', '-c', '. "$(dirname "$0")/lib.sh"\n'
+         'sh', '-c', '. "$(dirname "$0")/../lib.sh"\n'
          f'. "$(dirname "$0")/results.sh"\nLOGS=$SCRATCH\n'
-         f'{commands}\ntally', ROOT / 'scripts' / 'made-up', *arguments],
+         f'{commands}\ntally', ROOT / 'scripts' / 'check' / 'made-up',
+         *arguments],
         text=True, capture_output=True, check=False)
     return run.stdout.splitlines()[-1], run.returncode == 0
 
@@ -127,7 +128,7 @@ def test_without_kvm_there_is_all_else():
 
 
 def suite(folder, tests, paths=''):
-    """Write what scripts/suites.py reads.
+    """Write what scripts/check/suites.py reads.
 
     :param folder: where to
     :param tests: for each name, the result that Meson has, and what it said
@@ -143,10 +144,10 @@ def suite(folder, tests, paths=''):
 
 
 def compare(base, series):
-    """The lines that scripts/suites.py has for two folders."""
+    """The lines that scripts/check/suites.py has for two folders."""
     return subprocess.run(
-        [ROOT / 'scripts' / 'suites.py', 'compare', base, series], text=True,
-        stdout=subprocess.PIPE, check=True).stdout.splitlines()
+        [ROOT / 'scripts' / 'check' / 'suites.py', 'compare', base, series],
+        text=True, stdout=subprocess.PIPE, check=True).stdout.splitlines()
 
 
 @pytest.mark.parametrize('before, after, said', [

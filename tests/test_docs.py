@@ -245,7 +245,7 @@ NOT_DONE = {
     'make install ': 'it takes 20 minutes; test_install has the rest of it',
     'apt-get install ./build/': 'it takes `make deb`, which does it',
     'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
-    "scripts/check-mutants 'answers": 'it takes a build',
+    "scripts/check/mutants 'answers": 'it takes a build',
     'makedumpfile --dump-dmesg ': 'test_dump does it',
 }
 

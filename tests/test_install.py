@@ -11,12 +11,13 @@ QEMU = 'bin/qemu-system-x86_64'
 
 
 def install(*arguments, prefix):
-    """Run scripts/install.
+    """Run scripts/package/install.
 
     :param prefix: the folder to install to
     :return: the exit status, and what it said
     """
-    done = subprocess.run([ROOT / 'scripts' / 'install', *arguments],
+    done = subprocess.run([ROOT / 'scripts' / 'package' / 'install',
+                           *arguments],
                           env={**os.environ, 'PREFIX': str(prefix)},
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)

@@ -3,7 +3,7 @@
 
 usage: suites.py key BUILD NAME...     a hash of all that goes into the results
        suites.py compare BASE SERIES   "pass", "fail" or "skip" a line, as
-                                       scripts/results.sh has them
+                                       scripts/check/results.sh has them
 
 BASE and SERIES are folders with suite.json, which is Meson's, and with paths,
 lines with a result and a name.  What a build came to goes to stderr.
@@ -18,7 +18,7 @@ import re
 import subprocess
 import sys
 
-SCRIPTS = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 
 
 def introspect(build, what):
@@ -33,8 +33,7 @@ def inputs(build, names):
     targets = {t['id']: t['filename'] for t in introspect(build, 'targets')}
     tests = sorted((t for t in introspect(build, 'tests')
                     if t['name'] in names), key=lambda test: test['name'])
-    files = {SCRIPTS / name
-             for name in ('suites.py', 'check-upstream', 'lib.sh')}
+    files = {HERE / 'suites.py', HERE / 'upstream', HERE.parent / 'lib.sh'}
     for test in tests:
         for path in [*test['cmd'], *test['env'].values(),
                      *(name for target in test['depends']

@@ -35,10 +35,10 @@ tap() {
     fi
 }
 
-# qtests KIND...: those of scripts/qtests
+# qtests KIND...: those of scripts/check/qtests
 qtests() {
     for kind in "$@"; do
-        sed -n "s/^$kind //p" "$ROOT/scripts/qtests"
+        sed -n "s/^$kind //p" "$ROOT/scripts/check/qtests"
     done
 }
 

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / 'build' / os.environ.get('BASE', '10.0')
 SRC = BUILD / 'src'
 COVERAGE = BUILD / 'coverage'
