@@ -65,7 +65,7 @@ build: tree
 demo: tree
 	@scripts/build patched qemu-system-x86_64
 	@scripts/setup/guest
-	@/usr/bin/python3 scripts/demo.py
+	@/usr/bin/python3 -m scripts.demo
 
 ifeq ($(SANITIZE),1)
 check: tree
@@ -116,7 +116,7 @@ pictures: tree
 	@scripts/setup/packages pictures
 	@scripts/build patched qemu-system-x86_64
 	@scripts/setup/guest
-	@/usr/bin/python3 scripts/pictures.py
+	@/usr/bin/python3 -m scripts.pictures
 
 coverage: tree
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)

@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """The patched QEMU against the unpatched one, in one run and interleaved.
 
-usage: bench.py [--quick] [--only PART]... FOLDER
+usage: python3 -m bench.bench [--quick] [--only PART]... FOLDER
 
 FOLDER gets bench.md, a page whose ratios scripts/pictures.py draws.  Every
 value is measured here and now.  Instructions do not depend on what else the
@@ -20,15 +19,12 @@ import socket
 import statistics
 import struct
 import subprocess
-import sys
 import time
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'guest'))
-from linux import BUILD, PATCHED, UNPATCHED, QEMUQtestMachine  # noqa: E402
-from page import BINARIES, Results, write  # noqa: E402
-from qemu.qmp import QMPClient  # noqa: E402
-from tiny import FOREVER, TinyGuest, assemble, share  # noqa: E402
+from bench.page import BINARIES, Results, write
+from guest import BUILD, PATCHED, ROOT, UNPATCHED
+from guest.tiny import FOREVER, TinyGuest, assemble, share
+from guest.vm import QMPClient, QtestVM
 
 QEMU = {'unpatched': UNPATCHED, 'patched': PATCHED}
 KVM_PROBE = BUILD / 'patched' / 'tests' / 'qtest' / 'pvpanic-guest-test'
@@ -156,10 +152,9 @@ async def instructions(binary, counts, cpu):
     policy = ['chrt', '-f', '1']
     if subprocess.run([*policy, 'true'], stderr=subprocess.DEVNULL).returncode:
         policy = ['chrt', '-b', '0']  # next best, where that is not permitted
-    vm = QEMUQtestMachine(
-        str(binary),
-        ['-nodefaults', '-m', '16', '-S', '-rtc', 'clock=vm', '-qtest-log',
-         'none', '-action', 'panic=pause', '-device', 'pvpanic'],
+    vm = QtestVM(
+        '-nodefaults', '-m', '16', '-S', '-rtc', 'clock=vm', '-qtest-log',
+        'none', '-action', 'panic=pause', '-device', 'pvpanic', binary=binary,
         wrapper=['taskset', '-c', str(cpu), *policy,
                  'setarch', '-R', 'valgrind', '-q', '--tool=callgrind',
                  '--fair-sched=yes', f'--callgrind-out-file={counts}'])

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """The demo: a Linux guest panics, and lives.
 
 Boots Debian's kernel under TCG with a pvpanic device and panic=2, and prints
@@ -13,9 +12,9 @@ import sys
 import tempfile
 import time
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'guest'))
-from linux import LinuxGuest, PATCHED, QEMUMachine  # noqa: E402
+from guest import PATCHED
+from guest.linux import LinuxGuest
+from guest.vm import VM
 
 ARGS = ('-device', 'pvpanic,iobase=0x505')
 
@@ -96,8 +95,7 @@ def dump(vm, folder):
 
 def ask(binary=PATCHED):
     """Ask a QEMU without a machine whether its pvpanic can be trusted."""
-    with QEMUMachine(str(binary)) as vm:
-        vm.set_machine('none')
+    with VM(binary=binary, machine='none') as vm:
         vm.launch()
         schema = vm.cmd('query-qmp-schema')
         event, = (e for e in schema if e['name'] == 'GUEST_PANICKED')

@@ -89,6 +89,9 @@ without_kvm() {
 # git in the series' tree
 git_src() { git -C "$SRC" "$@"; }
 
+# run_module MODULE [ARGUMENT]...: of this checkout, or one of Debian's
+run_module() { (cd "$ROOT" && exec /usr/bin/python3 -m "$@"); }
+
 # features COLUMN: of scripts/package/features, options (1) or packages (2), as
 # far as this release of Debian has them
 features() {

@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Draw the pictures in docs/, each from its source.
 
-usage: pictures.py [--check] [NAME...]
+usage: python3 -m scripts.pictures [--check] [NAME...]
 
 A picture that was made from its source as it is now is left alone.  With
 --check, none is drawn, and it is an error if one is not; that needs none of
@@ -128,7 +127,8 @@ VARIES = re.compile(r'(?<=Linux version ).*|(?<=capability )\d+'
 
 def run_demo():
     """The rows of a demo that runs now."""
-    from demo import timeline  # needs a tree, and no other picture does
+    # This needs a tree, and no other picture does
+    from scripts.demo import timeline
     return list(timeline())
 
 
@@ -292,7 +292,7 @@ def up_to_date(name, check):
         source += content
         fine = is_drawn(path, source)
     elif check:
-        fine = is_drawn(path, source)  # tests/test_demo.py looks at the rest
+        fine = is_drawn(path, source)  # test_demo looks at the rest
     else:
         content = run_demo()
         fine = is_drawn(path, source) and is_in_picture(content, path)

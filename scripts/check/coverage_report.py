@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Which of the lines that the series adds the tests have reached.
 
 Reads what QEMU wrote to build/10.0/coverage as it ran.  Tests are not counted,
@@ -8,15 +7,12 @@ say of each line that was not reached why, or says it of others.
 
 from collections import Counter, defaultdict
 import json
-import os
-from pathlib import Path
 import re
 import subprocess
 import sys
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / 'build' / os.environ.get('BASE', '10.0')
-SRC = BUILD / 'src'
+from guest import BUILD, ROOT, SRC
+
 COVERAGE = BUILD / 'coverage'
 
 

@@ -116,9 +116,7 @@ systems() {
 }
 
 run_pytest() {
-    cd "$ROOT"
-    /usr/bin/python3 -m pytest -p no:cacheprovider -rA --tb=short \
-        --durations 0 "$@"
+    run_module pytest -p no:cacheprovider -rA --tb=short --durations 0 "$@"
 }
 
 # lacks REASON: this machine cannot do what that skip needs; where that can be

@@ -6,9 +6,9 @@ import os
 import struct
 import subprocess
 
-import hyperv_msrs
-from coverage_report import complaints, reasons
-from linux import ROOT
+from guest import ROOT
+from scripts import hyperv_msrs
+from scripts.check.coverage_report import complaints, reasons
 
 import pytest
 
@@ -53,8 +53,8 @@ def test_suite_that_is_skipped_is_not_passed(tmp_path):
         'import pytest\n'
         '@pytest.mark.parametrize("n", range(3))\n'
         'def test_n(n):\n    pytest.skip("a reason:\\nof two lines")\n')
-    assert results('systems made-up -p conftest "$1"', suite,
-                   PYTHONPATH=ROOT / 'tests') == \
+    assert results('systems made-up -p tests.conftest "$1"', suite,
+                   PYTHONPATH=ROOT) == \
         ('0 passed, 1 failed, 3 skipped', False)
 
 

@@ -2,7 +2,8 @@
 
 import re
 
-from linux import TIMEOUT, LinuxGuest, load_crash_kernel
+from guest import TIMEOUT
+from guest.linux import LinuxGuest, load_crash_kernel
 
 import pytest
 

@@ -8,17 +8,18 @@ exits: what is lost, and what only grows.
 import struct
 import time
 
-from linux import PATCHED, TIMEOUT
-from tiny import TinyGuest, assemble
+from guest import PATCHED, TIMEOUT
+from guest.tiny import TinyGuest
 
 import pytest
 
 ENTRY = struct.Struct('<QQQ')  # heap, stack, time
 
 
-def blocks_at_exit(folder, monkeypatch, writes, value, action):
+def blocks_at_exit(rom, folder, monkeypatch, writes, value, action):
     """Let a guest write to pvpanic, and continue it whenever it is stopped.
 
+    :param rom: the guest, assembled
     :param folder: for files
     :param monkeypatch: pytest's
     :param writes: how often it writes
@@ -27,8 +28,7 @@ def blocks_at_exit(folder, monkeypatch, writes, value, action):
     :return: the bytes that QEMU has not freed in the end
     """
     log = folder / 'memusage'
-    guest = TinyGuest(assemble(folder), '-action', f'panic={action}',
-                      value=value, limit=0)
+    guest = TinyGuest(rom, '-action', f'panic={action}', value=value, limit=0)
     with monkeypatch.context() as patch:
         patch.setenv('LD_PRELOAD', 'libmemusage.so')
         patch.setenv('MEMUSAGE_PROG_NAME', PATCHED.name)
@@ -52,12 +52,14 @@ def blocks_at_exit(folder, monkeypatch, writes, value, action):
 @pytest.mark.parametrize('few, many, value, action', [
     (20, 320, 1, 'pause'), (20, 320, 1, 'reset'), (1000, 11000, 1, 'none'),
     (1000, 11000, 2, 'none')])
-def test_panics_leave_nothing(tmp_path, monkeypatch, few, many, value, action):
+def test_panics_leave_nothing(rom, tmp_path, monkeypatch, few, many, value,
+                              action):
     """There is less than a byte for each more panic.
 
     What threads have not got to when QEMU exits comes on top, now and then: a
     megabyte, so the least of some runs has none of it.
     """
-    least = [min(blocks_at_exit(tmp_path, monkeypatch, writes, value, action)
+    least = [min(blocks_at_exit(rom, tmp_path, monkeypatch, writes, value,
+                                action)
                  for _ in range(5)) for writes in (few, many)]
     assert least[1] - least[0] < many - few

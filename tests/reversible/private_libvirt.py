@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 
-from linux import GUEST, PATCHED, ROOT, TIMEOUT, Console, Lines
+from guest import GUEST, PATCHED, ROOT, TIMEOUT
+from guest.linux import Console, Lines
 
 LIBVIRT = ROOT / 'build' / 'libvirt'
 

@@ -3,13 +3,11 @@
 import subprocess
 import sys
 
-from linux import ROOT
+from bench import page
+from guest import ROOT
+from scripts import pictures
 
-import pictures
 import pytest
-
-sys.path.append(str(ROOT / 'bench'))
-import page  # noqa: E402
 
 NO_KVM = 'KVM: no /dev/kvm'
 FASTER = {'unpatched': [2, 2, 2, 2], 'patched': [1, 1, 1, 2]}
@@ -81,8 +79,8 @@ def test_picture_has_the_ratios(tmp_path, monkeypatch, kvm_works, kvm):
     (['/nowhere'], 'FOLDER: there is no folder /nowhere; '),
     ([], 'the following arguments are required: folder')])
 def test_folder_that_is_missing_is_an_error(args, said):
-    run = subprocess.run([sys.executable, ROOT / 'bench' / 'bench.py', *args],
-                         text=True, capture_output=True, check=False)
+    run = subprocess.run([sys.executable, '-m', 'bench.bench', *args],
+                         cwd=ROOT, text=True, capture_output=True, check=False)
     *usage, error = run.stderr.splitlines()
     assert error.startswith(f'bench.py: error: {said}')
     assert all(line.startswith(('usage: ', ' ')) for line in usage)

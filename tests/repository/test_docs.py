@@ -13,19 +13,14 @@ import zlib
 
 from docutils import nodes
 from docutils.core import publish_doctree
-from linux import BUILD, PATCHED, ROOT, TIMEOUT, UNPATCHED, LinuxGuest
-from tiny import TinyGuest, assemble
+from guest import BUILD, PATCHED, ROOT, SRC, TIMEOUT, UNPATCHED
+from guest.linux import LinuxGuest
+from guest.tiny import TinyGuest
 
 import pytest
 
-SRC = BUILD / 'src'
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 CHAPTER = SRC / 'docs' / 'system' / 'guest-panics.rst'
-
-
-@pytest.fixture(name='rom', scope='module')
-def firmware(tmp_path_factory):
-    return assemble(tmp_path_factory.mktemp('rom'))
 
 
 def policies():
@@ -241,7 +236,7 @@ NOT_DONE = {
     'git range-diff base-10.0': 'it takes another base',
     'make export BASE=10.2': 'it takes another base',
     'cp build/10.2': 'it takes another base',
-    'python3 -m pytest tests/test_gdb.py\n': 'it is one of these tests',
+    'python3 -m pytest tests/gdb/test_gdb.py\n': 'it is one of these tests',
     'make install ': 'it takes 20 minutes; test_install has the rest of it',
     'apt-get install ./build/': 'it takes `make deb`, which does it',
     'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
@@ -316,7 +311,7 @@ def test_libvirt_shows_what_the_page_says():
     """Each pair of states in the table is one that test_libvirt expects."""
     page = (ROOT / 'docs' / 'libvirt.md').read_text()
     table = page[page.index('| | libvirt shows | QEMU is |'):].split('\n\n')[0]
-    seen = (ROOT / 'tests' / 'test_libvirt.py').read_text()
+    seen = (ROOT / 'tests' / 'reversible' / 'test_libvirt.py').read_text()
     for row in table.splitlines()[2:]:
         shown, state = (cell.partition(',')[0]
                         for cell in row.strip('| ').split(' | ')[1:])

@@ -8,7 +8,8 @@ from collections import Counter
 import re
 import subprocess
 
-from linux import PATCHED, TIMEOUT, UNPATCHED, QEMUMachine, QEMUQtestMachine
+from guest import PATCHED, UNPATCHED
+from guest.vm import VM, QtestVM
 
 import pytest
 
@@ -60,8 +61,7 @@ class Machine:
                 'fw_cfg_io.dma_enabled=on']
         if device:
             args += ['-device', device]
-        self._vm = QEMUQtestMachine(str(binary), args=args, qmp_timer=TIMEOUT)
-        self._vm.set_machine(machine_type)
+        self._vm = QtestVM(*args, binary=binary, machine=machine_type)
         with self._vm as vm:
             vm.launch()
             # The order of the address spaces is that of a hash table
@@ -180,9 +180,7 @@ class Schema:
     """
 
     def __init__(self, binary):
-        with QEMUMachine(str(binary)) as vm:
-            vm.set_machine('none')
-            vm.add_args('-accel', 'tcg')
+        with VM(binary=binary, machine='none') as vm:
             vm.launch()
             schema = vm.cmd('query-qmp-schema')
         self._types = {entity['name']: entity for entity in schema}

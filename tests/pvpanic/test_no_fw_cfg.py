@@ -6,7 +6,7 @@ hides it: it lets the fw_cfg_find() that the device calls return NULL.
 
 import subprocess
 
-from linux import PATCHED, TIMEOUT, UNPATCHED
+from guest import PATCHED, TIMEOUT, UNPATCHED
 
 import pytest
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 import time
 
-from linux import (BUILD, PATCHED, TIMEOUT, UNPATCHED, ExecuteError,
-                   QEMUQtestMachine)
+from guest import PATCHED, SRC, TIMEOUT, UNPATCHED
+from guest.vm import ExecuteError, QtestVM
 
 import pytest
 
@@ -18,11 +18,9 @@ S3, S5 = 0x2400, 0x2000
 
 def machine(binary, machine_type, *args):
     """A VM that no guest runs in, and that a panic pauses in either QEMU."""
-    vm = QEMUQtestMachine(str(binary), qmp_timer=TIMEOUT, args=(
-        '-nodefaults', '-m', '32', '-action', 'panic=pause',
-        '-device', 'pvpanic', '-global', 'migration.x-events=on', *args))
-    vm.set_machine(machine_type)
-    return vm
+    return QtestVM('-nodefaults', '-m', '32', '-action', 'panic=pause',
+                   '-device', 'pvpanic', '-global', 'migration.x-events=on',
+                   *args, binary=binary, machine=machine_type)
 
 
 def status(vm):
@@ -200,7 +198,7 @@ def test_vmstate_static_checker_agrees(machine_type, tmp_path):
     for binary, dump in zip((UNPATCHED, PATCHED), dumps):
         subprocess.run([binary, '-M', machine_type, '-accel', 'tcg',
                         '-dump-vmstate', dump], check=True)
-    checker = BUILD / 'src' / 'scripts' / 'vmstate-static-checker.py'
+    checker = SRC / 'scripts' / 'vmstate-static-checker.py'
     for source, destination in dumps, dumps[::-1]:
         subprocess.run([sys.executable, checker, '-s', source,
                         '-d', destination], check=True)

@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Know how often VMs have panicked, and continue those that this stopped.
 
-usage: panic_manager.py STATE SOCKET...
+usage: python3 -m tests.record.panic_manager STATE SOCKET...
 
 STATE is a file, and all that it keeps: the panics of the VM at each QMP
 SOCKET, in JSON, and {} at first.  So it can be killed at any moment, and
@@ -15,9 +14,7 @@ from pathlib import Path
 import sys
 import time
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'guest'))
-import linux  # noqa: E402, F401: where QEMU's packages are
-from qemu.qmp import QMPClient  # noqa: E402
+from guest.vm import QMPClient
 
 # What it does with a panic besides takes this long, and it reads nothing
 # meanwhile

@@ -1,7 +1,7 @@
 """The demo's scenario, as a test."""
 
-from demo import timeline
-from pictures import is_in_picture
+from scripts.demo import timeline
+from scripts.pictures import is_in_picture
 
 
 def test_a_linux_guest_panics_and_lives_as_in_the_picture():

@@ -8,9 +8,9 @@ import itertools
 import re
 import subprocess
 
-from linux import load_crash_kernel
-from private_libvirt import (Domain, Events, LibvirtError, NoNamespace,
-                             PrivateLibvirt)
+from guest.linux import load_crash_kernel
+from tests.reversible.private_libvirt import (
+    Domain, Events, LibvirtError, NoNamespace, PrivateLibvirt)
 
 import pytest
 

@@ -9,7 +9,6 @@ far, and not in time.
 import contextlib
 import json
 import os
-from pathlib import Path
 import random
 import signal
 import socket
@@ -17,12 +16,11 @@ import subprocess
 import sys
 import time
 
-from linux import PATCHED, TIMEOUT, UNPATCHED, Lines
-from tiny import TinyGuest, assemble
+from guest import PATCHED, ROOT, TIMEOUT, UNPATCHED
+from guest.linux import Lines
+from guest.tiny import TinyGuest
 
 import pytest
-
-MANAGER = Path(__file__).parent / 'panic_manager.py'
 
 
 def setting(name, default):
@@ -48,7 +46,8 @@ class Manager:
 
     def __init__(self, state, vms):
         self._process = subprocess.Popen(
-            [sys.executable, MANAGER, state, *vms], text=True,
+            [sys.executable, '-m', 'tests.record.panic_manager', state, *vms],
+            cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._lines = Lines('the manager', self._process.stdout)
 
@@ -110,11 +109,12 @@ def wait_until(reached, made):
         time.sleep(.001)
 
 
-def storm(folder, action, most, binary=PATCHED):
+def storm(rom, folder, action, most, binary=PATCHED):
     """Let waves of panics come, and kill the manager in each, and after it.
 
     The first one comes while there is no manager.
 
+    :param rom: the guest, assembled
     :param folder: for files
     :param action: what a panic does
     :param most: how many panics of each VM a wave can have
@@ -123,7 +123,6 @@ def storm(folder, action, most, binary=PATCHED):
              counted, and those that the manager knows of
     """
     chance = random.Random(SEED)
-    rom = assemble(folder)
     state = folder / 'state'
     state.write_text('{}')
     guests = [TinyGuest(rom, '-action', f'panic={action}', binary=binary,
@@ -182,12 +181,12 @@ def storm(folder, action, most, binary=PATCHED):
 
 @pytest.mark.parametrize('action, most', [
     ('pause', 10), ('none', 50000), ('reset', 10)])
-def test_no_panic_is_lost(tmp_path, action, most):
-    made, known = storm(tmp_path, action, most)
+def test_no_panic_is_lost(rom, tmp_path, action, most):
+    made, known = storm(rom, tmp_path, action, most)
     assert known == made
 
 
-def test_without_the_series_panics_are_lost(tmp_path):
+def test_without_the_series_panics_are_lost(rom, tmp_path):
     """A manager has nothing but events, and those that it did not hear."""
-    made, known = storm(tmp_path, 'none', 200, UNPATCHED)
+    made, known = storm(rom, tmp_path, 'none', 200, UNPATCHED)
     assert all(few < many for few, many in zip(known, made))

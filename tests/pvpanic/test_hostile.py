@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 
-from linux import PATCHED, TIMEOUT
+from guest import PATCHED, TIMEOUT
 
 import pytest
 

@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 
-from linux import UNPATCHED, ExecuteError, LinuxGuest
+from guest import UNPATCHED
+from guest.linux import LinuxGuest
+from guest.vm import ExecuteError
 
 import pytest
 

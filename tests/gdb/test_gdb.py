@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from linux import Lines, LinuxGuest
+from guest.linux import Lines, LinuxGuest
 
 
 class Gdb:
