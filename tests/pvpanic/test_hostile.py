@@ -1,104 +1,12 @@
-"""Hostile input from the host's side: command lines and QMP commands.
-
-Each works, or is answered with one clear error: one line and exit status 1, or
-one QMP error from a QEMU that lives on.  What devices, properties, actions and
-machine types there are to try, QEMU is asked.
-"""
+"""Hostile input for the properties of devices, and for devices themselves."""
 
 import json
 import re
-import subprocess
 
-from guest import PATCHED, TIMEOUT
+from tests.hostile import (DEEP, LONG, TOO_DEEP, VERY_LONG, Run, assert_errors,
+                           command, execute, members)
 
 import pytest
-
-# An argument on a Linux command line has less than 128 KiB
-LONG = 'x' * 0x10000
-# QEMU's monitor reads byte by byte: a string of 1 MiB takes it 4 s
-VERY_LONG = 'x' * 0x40000
-DEEP = '[' * 500 + ']' * 500
-TOO_DEEP = '[' * 5000 + ']' * 5000
-
-
-class Run:
-    """One QEMU without a guest, which runs QMP commands and quits.
-
-    :param args: its command line, in pairs
-    :param commands: JSON texts, one for each command
-    :raise AssertionError: if it ends otherwise than with exit status 0, or 1
-        and one line; says more than a line; or does not answer each command
-    """
-
-    def __init__(self, *args, commands=()):
-        self._args = args
-        commands = ['{"execute": "qmp_capabilities"}', *commands,
-                    '{"execute": "quit"}']
-        qemu = subprocess.run(
-            [PATCHED, '-display', 'none', '-nodefaults', '-m', '32',
-             '-accel', 'qtest', '-qmp', 'stdio', *args],
-            input='\n'.join(commands), text=True, capture_output=True,
-            timeout=TIMEOUT, check=False)
-        self._lines = qemu.stderr.splitlines()
-        self._started = qemu.returncode == 0
-        said = f'{self}: {qemu.returncode}: {qemu.stderr[-1000:]}'
-        if self._started:
-            replies = [json.loads(line) for line in qemu.stdout.splitlines()]
-            replies = [reply for reply in replies
-                       if 'return' in reply or 'error' in reply]
-            assert len(replies) == len(commands), said
-            self._replies = replies[1:-1]
-        else:
-            assert qemu.returncode == 1, said
-            assert len(self._lines) == 1, said
-
-    def __str__(self):
-        return ' '.join(self._args)[:200]
-
-    def assert_refused(self, reason):
-        """QEMU does not start, and what it says matches the reason.
-
-        The option that it repeats in front of that does not count.
-        """
-        assert not self._started, f'{self}: starts'
-        line = self._lines[0].removeprefix(f'{PATCHED.name}: ')
-        for option in zip(self._args[::2], self._args[1::2]):
-            line = line.removeprefix(f'{option[0]} {option[1]}: ')
-        assert re.search(reason, line), f'{self}: {line[-1000:]}'
-
-    def assert_started(self, *warnings):
-        """QEMU starts, and says no more than these."""
-        assert self._started, f'{self}: {self._lines}'
-        assert self._lines == [f'{PATCHED.name}: warning: {warning}'
-                               for warning in warnings]
-
-    def replies(self):
-        """What the commands were answered, by a QEMU that started."""
-        self.assert_started()
-        return self._replies
-
-
-def execute(*commands, args=('-machine', 'none')):
-    """What commands return that all succeed."""
-    return [reply['return'] for reply in Run(*args, commands=commands
-                                             ).replies()]
-
-
-def command(name, **arguments):
-    return json.dumps({'execute': name, 'arguments': arguments})
-
-
-def members(pairs):
-    """A JSON text of members that are JSON texts."""
-    return '{%s}' % ', '.join(f'"{name}": {text}' for name, text in pairs)
-
-
-def assert_errors(replies, reasons):
-    """Each command failed, and each error matches its reason."""
-    for reply, reason in zip(replies, reasons, strict=True):
-        assert 'error' in reply, f'{reason}: {reply}'
-        line = reply['error']['desc']
-        assert re.search(reason, line), f'{reason}: {line[-1000:]}'
 
 
 class Property:
@@ -240,15 +148,6 @@ def test_realized_is_left_to_qemu():
     assert_errors(replies, ["realized' is not writable"] * len(PCI))
 
 
-def test_machine_property():
-    for text in '', 'x', 'ON', '1', 'on ', LONG:
-        Run('-machine', f'pc,builtin-pvpanic={text}').assert_refused(
-            "'builtin-pvpanic' expects 'on' or 'off'")
-    Run('-machine', 'pc,builtin-pvpanic.x=on').assert_refused(
-        'builtin-pvpanic')
-    Run('-machine', 'pc,builtin-pvpanic=x,builtin-pvpanic=on').assert_started()
-
-
 def test_device_add():
     for flavour in PCI:
         props = [prop for prop in PROPERTIES if prop.flavour == flavour]
@@ -300,90 +199,3 @@ def test_qom_set():
         assert replies[-len(props):] == before
         assert_errors(replies[len(props):-len(props)],
                       ['after it was realized'] * len(sets))
-
-
-def action_values():
-    """What set-action takes: values by member, as query-qmp-schema says."""
-    [schema] = execute(command('query-qmp-schema'))
-    entities = {entity['name']: entity for entity in schema}
-    arguments = entities[entities['set-action']['arg-type']]
-    return {member['name']: [value['name'] for value in
-                             entities[member['type']]['members']]
-            for member in arguments['members']}
-
-
-def test_set_action():
-    """What is refused changes nothing, not even in part."""
-    actions = action_values()
-    assert set(actions) == {'panic', 'reboot', 'shutdown', 'watchdog'}
-    tries = [(text, "'arguments' must be an object")
-             for text in ('[]', '""', 'null', '1')]
-    for name, values in actions.items():
-        good = [(other, f'"{actions[other][-1]}"') for other in actions
-                if other != name]
-        for text in ('""', '"x"', f'"{values[0].upper()}"', '0', 'null',
-                     'true', '{}', '[]', '1.5', str(10 ** 400), DEEP):
-            tries += [(members([(name, text)]), f"'{name}'"),
-                      (members([*good, (name, text)]), f"'{name}'")]
-        value = name, f'"{values[-1]}"'
-        tries += [(members([value, value]), 'duplicate key'),
-                  (members([value, ('no', '1')]), "'no' is unexpected"),
-                  (members([value, ('', '1')]), "'' is unexpected")]
-    query = command('query-action')
-    before, *replies, after = Run(commands=[query, *[
-        members([('execute', '"set-action"'), ('arguments', text)])
-        for text, _ in tries], query]).replies()
-    assert_errors(replies, [reason for _, reason in tries])
-    assert after == before
-    assert 'panic' not in before['return']
-
-
-def test_action_option():
-    for name, values in action_values().items():
-        for text in ('', 'x', '0', values[0].upper(), f'{values[0]} ', LONG):
-            Run('-action', f'{name}={text}').assert_refused(f"'{name}' ")
-        Run('-action', f'{name}=x,{name}={values[-1]}').assert_started()
-    Run('-action', 'no=none').assert_refused("'no'")
-    Run('-action', '=none').assert_refused("Invalid parameter ''")
-
-
-def machine_types():
-    """Each machine type, and whether it can have a built-in pvpanic."""
-    [types] = execute(command('query-machines'))
-    return [(entry['name'], 'builtin-pvpanic' in entry) for entry in types]
-
-
-def port_0x505(*args):
-    """What a guest would read there."""
-    [text] = execute(command('human-monitor-command',
-                             **{'command-line': 'i /xb 0x505'}), args=args)
-    return int(re.match(r'portb\[0x0505\] = (0x..)\r\n', text)[1], 16)
-
-
-@pytest.mark.parametrize('machine_type, has_builtin', machine_types())
-def test_machine_type(machine_type, has_builtin):
-    """Built in, neutralised, explicit beside it, and explicit instead of it.
-
-    test_side_by_side has each machine type with one explicit device.
-    """
-    builtin = '-machine', f'{machine_type},builtin-pvpanic=on'
-    neutral = '-global', 'pvpanic.iobase=0'
-    explicit = '-device', 'pvpanic,iobase=0x505'
-    if not has_builtin:
-        Run(*builtin).assert_refused(
-            f"Property '{machine_type}-machine.builtin-pvpanic' not found")
-    if machine_type == 'none':
-        Run('-machine', 'none', *explicit).assert_refused("No 'ISA' bus")
-        return
-
-    nothing = port_0x505('-machine', machine_type, '-device', 'pvpanic',
-                         *neutral)
-    assert nothing == 0xff
-    if has_builtin:
-        assert port_0x505(*builtin, *neutral) == nothing
-        events = port_0x505(*builtin)
-        assert events in (1, 3, 7)
-        assert port_0x505(*builtin, *neutral, *explicit) == events
-        Run(*builtin, *explicit).assert_refused(
-            'built-in pvpanic is already active at I/O port 0x505; '
-            'remove it with -machine builtin-pvpanic=off')

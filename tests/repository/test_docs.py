@@ -1,8 +1,4 @@
-"""What the pages tell people to do, done.
-
-The pages are README.md, those in docs/, and the chapter on guest panics that
-the series adds to QEMU's manual.
-"""
+"""What the pages tell people to do, done: see tests/repository/pages.py."""
 
 import json
 import re
@@ -13,14 +9,12 @@ import zlib
 
 from docutils import nodes
 from docutils.core import publish_doctree
-from guest import BUILD, PATCHED, ROOT, SRC, TIMEOUT, UNPATCHED
+from guest import PATCHED, ROOT, TIMEOUT, UNPATCHED
 from guest.linux import LinuxGuest
 from guest.tiny import TinyGuest
+from tests.repository.pages import CHAPTER, PAGES, block, blocks
 
 import pytest
-
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
-CHAPTER = SRC / 'docs' / 'system' / 'guest-panics.rst'
 
 
 def policies():
@@ -111,23 +105,6 @@ def test_command_line_starts(rom, args):
     with TinyGuest(rom, *args, limit=0, device=False) as vm:
         vm.launch()
         assert vm.status() == 'running'
-
-
-def blocks(page):
-    """What a page shows as typed or printed."""
-    text = page.read_text()
-    if page.suffix == '.md':
-        return [re.sub('^    ', '', block, flags=re.M) for block in
-                re.findall(r'\n\n((?:    .*\n)+)', text)]
-    chapter = publish_doctree(text, settings_overrides={'report_level': 5})
-    return [f'{block.astext()}\n'
-            for block in chapter.findall(nodes.literal_block)]
-
-
-def block(page, start):
-    """The block of a page that begins so."""
-    found, = (text for text in blocks(page) if text.startswith(start))
-    return found
 
 
 def dialogues(page):
@@ -223,37 +200,6 @@ def test_path_of_the_model_is_one():
     assert path in listed.splitlines()
 
 
-# The blocks that another test takes from the page and does, by their beginning
-DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
-        'cd build/10.0/patched\n')
-
-# The others, and why not
-NOT_DONE = {
-    'make demo ': 'whoever runs this has just typed one of them',
-    'git commit --fixup': 'it changes the tree',
-    'make rebase ': 'it takes another base',
-    'cd build/10.2/src\n': 'it takes another base',
-    'git range-diff base-10.0': 'it takes another base',
-    'make export BASE=10.2': 'it takes another base',
-    'cp build/10.2': 'it takes another base',
-    'python3 -m pytest tests/gdb/test_gdb.py\n': 'it is one of these tests',
-    'make install ': 'it takes 20 minutes; test_install has the rest of it',
-    'apt-get install ./build/': 'it takes `make deb`, which does it',
-    'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
-    "scripts/check/mutants 'answers": 'it takes a build',
-    'makedumpfile --dump-dmesg ': 'test_dump does it',
-}
-
-
-def test_blocks_are_done_or_it_is_known_why_not():
-    shown = [text for page in [*PAGES, CHAPTER] for text in blocks(page)]
-    known = [*DONE, *NOT_DONE]
-    for text in shown:
-        assert any(text.startswith(start) for start in known), text
-    for start in known:
-        assert any(text.startswith(start) for text in shown), start
-
-
 def test_host_keeps_the_guests_log(tmp_path):
     """And where the log is in the file, and since when."""
     options = re.search(r'\n\n((  -.*\n)*  -device acpi-erst.*\n)',
@@ -271,66 +217,3 @@ def test_host_keeps_the_guests_log(tmp_path):
     log = path.read_bytes()
     log = zlib.decompressobj(-15).decompress(log[log.index(b'CPER') + 200:])
     assert b'sysrq triggered crash' in log
-
-
-def anchors(page):
-    """The names that the page's headings can be linked to by."""
-    headings = re.findall(r'^#+ (.*)$', page.read_text(), re.M)
-    return {re.sub(r'[^\w -]', '', heading).lower().replace(' ', '-')
-            for heading in headings}
-
-
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
-    for link in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
-        path, _, anchor = link.partition('#')
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
-
-
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_files_and_targets_are_there(page):
-    text = page.read_text()
-    code = re.findall(r'`([^`\n]+)`', text)
-    for path in code:
-        if re.fullmatch(r'(docs|scripts|tests|guest|bench|patches|system|hw|'
-                        r'include|migration|monitor|gdbstub|dump|qapi)/\S+',
-                        path):
-            assert any(next(folder.glob(name), None)
-                       for folder in (ROOT, SRC)
-                       for name in (path, f'{path}.c', f'{path}.rst')), path
-    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(),
-                             re.M))
-    said = code + re.findall(r'^    (make .*)$', text, re.M)
-    for target in re.findall(r'^make ([a-z-]+)', '\n'.join(said), re.M):
-        assert target in targets, target
-
-
-def test_libvirt_shows_what_the_page_says():
-    """Each pair of states in the table is one that test_libvirt expects."""
-    page = (ROOT / 'docs' / 'libvirt.md').read_text()
-    table = page[page.index('| | libvirt shows | QEMU is |'):].split('\n\n')[0]
-    seen = (ROOT / 'tests' / 'reversible' / 'test_libvirt.py').read_text()
-    for row in table.splitlines()[2:]:
-        shown, state = (cell.partition(',')[0]
-                        for cell in row.strip('| ').split(' | ')[1:])
-        pair = f"'{shown}'" if state == 'gone' else f"'{shown}', '{state}'"
-        assert pair in seen, row
-
-
-def test_all_patches_are_listed():
-    """In the order of the series, with the subsystem and the title of each."""
-    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
-    listed = [' '.join(line.split()) for line in re.findall(
-        r'^\d+\. (`.*?`: \*\*.*?\*\*)', page[page.index('## The patches'):],
-        re.M | re.S)]
-    patches = ROOT / 'patches' / BUILD.name
-    subjects = []
-    for name in (patches / 'series').read_text().split():
-        text = (patches / name).read_text()
-        subject = re.search(r'^Subject: \[PATCH\] (.*?)\n\n', text,
-                            re.M | re.S).group(1)
-        subsystem, title = ' '.join(subject.split()).split(': ', 1)
-        subjects.append(f'`{subsystem}`: **{title}**')
-    assert listed == subjects

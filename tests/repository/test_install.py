@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 import subprocess
 
+from guest import ROOT
+
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
 QEMU = 'bin/qemu-system-x86_64'
 
 

@@ -4,13 +4,11 @@ docs/libvirt.md says what follows from this for libvirt.  Where libvirt does
 something that one would not expect, that is what the test expects.
 """
 
-import itertools
 import re
 import subprocess
 
 from guest.linux import load_crash_kernel
-from tests.reversible.private_libvirt import (
-    Domain, Events, LibvirtError, NoNamespace, PrivateLibvirt)
+from tests.reversible.private_libvirt import Events, LibvirtError
 
 import pytest
 
@@ -21,40 +19,6 @@ CRASHED_PANICKED = '8 0'
 CRASHED_CRASHLOADED = '8 1'
 
 variant = pytest.mark.variant
-
-NAMES = (f'guest{number}' for number in itertools.count(1))
-
-
-@pytest.fixture(name='libvirt', scope='session')
-def private_libvirt():
-    try:
-        libvirt = PrivateLibvirt()
-    except NoNamespace as reason:
-        pytest.skip(f'a libvirtd of its own cannot be had here: {reason}')
-    with libvirt:
-        yield libvirt
-    assert not libvirt.folder.exists()
-
-
-@pytest.fixture(name='events')
-def lifecycle_events(libvirt):
-    with Events(libvirt) as events:
-        yield events
-
-
-@pytest.fixture(name='start')
-def start_domains(libvirt):
-    """A function that starts a Domain, which does not outlive the test."""
-    domains = []
-
-    def start(**options):
-        domains.append(Domain(libvirt, next(NAMES), **options))
-        domains[-1].boot()
-        return domains[-1]
-    yield start
-    for domain in domains:
-        if not domain.state().startswith('shut off'):
-            domain.virsh('destroy')
 
 
 def panics(domain):
