@@ -1,7 +1,6 @@
 """make install and make uninstall, with a few files in QEMU's place."""
 
 import os
-from pathlib import Path
 import subprocess
 
 from guest import ROOT
@@ -49,25 +48,44 @@ def fixture_prefix(tmp_path):
     return prefix
 
 
-@pytest.fixture(name='stage')
-def fixture_stage(tmp_path, prefix):
+def configure(built, prefix, module=True):
+    """Make meson ready to install what is in QEMU's place.
+
+    :param built: the folder of the build
+    :param prefix: the folder to install to
+    :param module: whether there is one
+    """
+    source = built.with_name('source')
+    write(source / 'qemu-system-x86_64', source / 'trace-events-all',
+          source / 'ui-gtk.so')
+    files = {'qemu-system-x86_64': 'bin', 'trace-events-all': 'share/qemu'}
+    if module:
+        files['ui-gtk.so'] = 'lib/qemu'
+    (source / 'meson.build').write_text('project(\'qemu\')\n' + ''.join(
+        f'install_data({name!r}, install_dir: {folder!r})\n'
+        for name, folder in files.items()) +
+        "install_symlink('link', pointing_to: 'qemu-system-x86_64',"
+        " install_dir: 'bin')\n")
+    subprocess.run(['meson', 'setup', '--reconfigure', '--prefix', prefix,
+                    built, source], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(name='built')
+def fixture_built(tmp_path, prefix):
     """What a build gives, to be installed to prefix."""
-    stage = tmp_path / 'stage'
-    there = Path(f'{stage}{prefix}')
-    write(there / QEMU, there / 'lib' / 'qemu' / 'ui-gtk.so',
-          there / 'share' / 'applications' / 'qemu.desktop')
-    (there / 'bin' / 'link').symlink_to('qemu-system-x86_64')
-    return stage
+    built = tmp_path / 'built'
+    configure(built, prefix)
+    return built
 
 
-def copy(stage, prefix):
+def copy(built, prefix):
     """Install, successfully."""
-    assert install('copy', stage, prefix=prefix) == (0, '')
+    assert install('copy', built, prefix=prefix) == (0, '')
 
 
-def test_uninstall_leaves_what_was_there_before(prefix, stage):
+def test_uninstall_leaves_what_was_there_before(prefix, built):
     before = tree(prefix)
-    copy(stage, prefix)
+    copy(built, prefix)
     assert QEMU in tree(prefix)
     assert os.readlink(prefix / 'bin' / 'link') == 'qemu-system-x86_64'
     assert (prefix / 'bin').stat().st_mode & 0o777 == 0o700
@@ -80,14 +98,12 @@ def test_uninstall_leaves_what_was_there_before(prefix, stage):
     assert tree(prefix) == before
 
 
-def test_a_second_install_replaces_the_first(prefix, stage):
+def test_a_second_install_replaces_the_first(prefix, built):
     before = tree(prefix)
-    copy(stage, prefix)
-    there = Path(f'{stage}{prefix}')
-    (there / QEMU).write_text('newer')
-    (there / 'lib' / 'qemu' / 'ui-gtk.so').unlink()
-    (there / 'lib' / 'qemu').rmdir()
-    copy(stage, prefix)
+    copy(built, prefix)
+    configure(built, prefix, module=False)
+    (built.with_name('source') / 'qemu-system-x86_64').write_text('newer')
+    copy(built, prefix)
     assert (prefix / QEMU).read_text() == 'newer'
     assert list((prefix / 'lib').iterdir()) == []
     status, _ = install('remove', prefix=prefix)
@@ -95,18 +111,20 @@ def test_a_second_install_replaces_the_first(prefix, stage):
     assert tree(prefix) == before
 
 
-def test_a_folder_that_install_made_is_removed(prefix, stage):
-    subprocess.run(['rm', '-r', prefix], check=True)
-    copy(stage, prefix)
-    status, _ = install('remove', prefix=prefix)
+def test_folders_that_install_made_are_removed(prefix, built):
+    before = tree(prefix)
+    inner = prefix / 'a++' / 'b'
+    configure(built, inner)
+    copy(built, inner)
+    status, _ = install('remove', prefix=inner)
     assert status == 0
-    assert not prefix.exists()
+    assert tree(prefix) == before
 
 
-def test_files_of_others_are_not_overwritten(prefix, stage):
+def test_files_of_others_are_not_overwritten(prefix, built):
     write(prefix / QEMU)
     before = tree(prefix)
-    status, said = install('copy', stage, prefix=prefix)
+    status, said = install('copy', built, prefix=prefix)
     assert status == 1
     assert said == (f"install: {prefix}/{QEMU} is there already, and no "
                     "'make install' put it there; remove it, or use another "
@@ -114,13 +132,13 @@ def test_files_of_others_are_not_overwritten(prefix, stage):
     assert tree(prefix) == before
 
 
-def test_uninstall_removes_nothing_outside_of_the_prefix(prefix, stage):
-    copy(stage, prefix)
+def test_uninstall_removes_nothing_outside_of_the_prefix(prefix, built):
+    copy(built, prefix)
     victim = prefix.parent / 'victim'
     write(victim)
     with open(prefix / 'share' / 'qemu' / 'installed', 'a',
               encoding='utf-8') as listed:
-        listed.write('bin/../../victim\n')
+        listed.write(f'{prefix}/bin/../../victim\n')
     status, said = install('remove', prefix=prefix)
     assert status == 1
     assert 'nothing was removed' in said
