@@ -18,40 +18,44 @@ TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
 	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
 	 tests/qtest/device-introspect-test
 
-.PHONY: help demo check check-upstream check-each check-topics check-targets check-mutants soak \
-	coverage bench fuzz pictures docs export rebase install check-prefix check-deb uninstall \
-	deb tree build
+.PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
+	export check-each check-topics check-upstream check-targets check-mutants \
+	soak coverage fuzz bench pictures docs rebase
 .NOTPARALLEL:
 
 help:
-	@echo 'Reversible pvpanic for QEMU $(BASE).  What make can do:'
+	@echo 'Reversible pvpanic for QEMU $(BASE).  In the order in which one needs them:'
 	@echo
 	@echo '  make demo             a Linux guest that panics and lives'
-	@echo '  make check            lint, the qtests, the system tests'
-	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
-	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
-	@echo '  make check-each       every patch builds and passes its tests'
-	@echo '  make check-topics     the core, and each other topic on it, stand alone'
-	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
-	@echo '  make check-mutants    the series, broken in one line, fails a named test'
-	@echo '  make soak             what takes long: many VMs, many panics, variants'
-	@echo '  make bench            patched against unpatched: docs/bench.md'
-	@echo '  make pictures         docs/*.svg, where their sources have changed'
-	@echo '  make coverage         lines and branches of the series that tests reach'
-	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
-	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
-	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
-	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
-	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
-	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
 	@echo '  make uninstall        with the same PREFIX=: what that put there, removed'
 	@echo '  make deb              Debian'\''s own packages, with the series'
 	@echo
-	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
-	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs;'
-	@echo 'TOPICS= what to install or package: all, core, or names in patches/$(BASE).'
-	@echo 'What is missing is installed through apt, downloads and the compiler'
+	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
+	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
+	@echo '  make check            lint, the qtests, the system tests'
+	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
+	@echo
+	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make check-topics     so does the core alone, and each other topic on it'
+	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
+	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
+	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
+	@echo '  make check-mutants    the series, broken in one line, fails a named test'
+	@echo '  make soak             what takes long: many VMs, many panics, variants'
+	@echo '  make coverage         lines and branches of the series that tests reach'
+	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
+	@echo
+	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make pictures         docs/*.svg, where their sources have changed'
+	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
+	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
+	@echo
+	@echo 'BASE=$(BASE)     the release line'
+	@echo 'TOPICS=all    what to install or package: core, or names in patches/$(BASE)'
+	@echo 'QEMU_SRC=     a QEMU tree or tarball, instead of Debian'\''s source package'
+	@echo 'JOBS=$(JOBS)        parallel compile jobs'
+	@echo 'What is missing is installed through apt; downloads and the compiler'
 	@echo 'cache are kept in ~/.cache/reversible-pvpanic.'
 
 tree:

@@ -45,6 +45,35 @@ mkdir -p "$BUILD" "$LOGS" "$DOWNLOADS" "$CCACHE_DIR"
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
+# show_life WHAT LOG: on a terminal, keep one line that has the end of the log,
+# where ninja, pytest, apt and git count; in the background, until end_show
+show_life() {
+    printf '%s ...' "$1"
+    life=
+    [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] || return 0
+    (
+        start=$(date +%s)
+        columns=$(stty size < /dev/tty 2> /dev/null | cut -d' ' -f2)
+        [ "${columns:-0}" -gt 0 ] || columns=80
+        while sleep 1 && kill -0 "$$" 2> /dev/null; do
+            last=$(tail -c 1000 "$2" 2> /dev/null | tr '\r' '\n' |
+                sed 's/\x1b\[[0-9;]*[A-Za-z]//g' | grep '[^ ]' | tail -n 1 |
+                tr -cd '[:print:]')
+            line="$1 ... $(($(date +%s) - start)) s  $last"
+            printf '\r\033[K%.*s' "$((columns - 1))" "$line"
+        done
+    ) &
+    life=$!
+}
+
+# end_show WHAT: the line is the same as where there is no terminal
+end_show() {
+    [ -n "$life" ] || return 0
+    kill "$life" 2> /dev/null || true
+    wait "$life" 2> /dev/null || true
+    printf '\r\033[K%s ...' "$1"
+}
+
 # try_step WHAT COMMAND...: run it, with its output in a log, and say how long
 # it took; if it fails, show the end of the log.  The exit status is in step_rc:
 # were it returned, a caller that tests it would turn off set -e in COMMAND.
@@ -52,11 +81,13 @@ try_step() {
     step_what=$1; shift
     step_log=$LOGS/$(printf '%s' "$step_what" | tr -c 'A-Za-z0-9.\n' -).log
     step_start=$(date +%s)
-    printf '%s ...' "$step_what"
+    : > "$step_log"
+    show_life "$step_what" "$step_log"
     set +e
     (set -e; "$@") > "$step_log" 2>&1 < /dev/null
     step_rc=$?
     set -e
+    end_show "$step_what"
     step_time="$(($(date +%s) - step_start)) s"
     if [ "$step_rc" -eq 0 ]; then
         printf ' %s\n' "$step_time"
@@ -70,20 +101,6 @@ try_step() {
 step() {
     try_step "$@"
     [ "$step_rc" -eq 0 ] || exit "$step_rc"
-}
-
-# without_kvm COMMAND...: where there is no KVM.  QEMU's own tests take it where
-# they may write to it, and two of them fail in the base where it opens without
-# really working.
-without_kvm() {
-    if [ ! -w /dev/kvm ]; then
-        "$@"
-    elif ! "$ROOT/scripts/no-kvm" true; then
-        say "KVM cannot be hidden here: no mount namespace" >&2
-        "$@"
-    else
-        "$ROOT/scripts/no-kvm" "$@"
-    fi
 }
 
 # git in the series' tree

@@ -32,8 +32,8 @@ key_of() {
         git_src ls-tree -r "$1" | grep -vP '\tdocs/'
         tests_of "$1"
         ! touches_firmware "$1" "$2" || say firmware
-        cat "$ROOT/scripts/check/one-commit.sh" "$ROOT/scripts/build" \
-            "$ROOT/scripts/lib.sh" "$ROOT/scripts/check/results.sh"
+        cat "$ROOT/scripts/check/one-commit.sh" \
+            "$ROOT/scripts/check/qtest.sh" "$ROOT/scripts/build"
         gcc --version
     } | git_src hash-object --stdin
 }

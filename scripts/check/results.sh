@@ -2,6 +2,8 @@
 # Counting what passed, failed and was skipped.  Checks append to $RESULTS:
 # "pass NAME", "fail NAME" or "skip NAME: REASON", a line each.
 
+. "$(dirname "$0")/qtest.sh"
+
 RESULTS=$(mktemp)
 trap 'rm -rf "$RESULTS" "$SCRATCH"' EXIT
 SCRATCH=$(mktemp -d)
@@ -35,16 +37,10 @@ tap() {
     fi
 }
 
-# qtests KIND...: those of scripts/check/qtests
-qtests() {
-    for kind in "$@"; do
-        sed -n "s/^$kind //p" "$ROOT/scripts/check/qtests"
-    done
-}
-
 # start_long_tests BUILD: these boot a firmware, or walk long tables: they run
 # beside the other tests, and say what came of it when they are done
 start_long_tests() {
+    long_what="$1: the tests that take long"
     {
         for test in $(qtests long); do
             tap "$1" "$test"
@@ -58,8 +54,12 @@ start_long_tests() {
 }
 
 end_long_tests() {
-    wait "$long" || say "fail the tests that take long" >> "$RESULTS"
+    long_start=$(date +%s)
+    show_life "$long_what" "$SCRATCH/long"
+    wait "$long" || say "fail $long_what" >> "$RESULTS"
     trap - INT TERM
+    end_show "$long_what"
+    say " waited for $(($(date +%s) - long_start)) s"
     cat "$SCRATCH/long"
 }
 
@@ -84,23 +84,6 @@ taps() {
     for test in $(qtests series base); do
         tap "$1" "$test"
     done
-}
-
-# run_qtest BUILD BINARY QTEST [ARGUMENT...]: a qtest of one build, against
-# the binary of another; it is one for $QTEST_TARGET, or for x86_64
-run_qtest() {
-    run_build=$1 run_binary=$2/qemu-system-${QTEST_TARGET:-x86_64} run_name=$3
-    shift 3
-    cd "$BUILD/$run_build"
-    # Its temporary files, also if it crashes, end in the scratch folder
-    set -- env TMPDIR="$SCRATCH" QTEST_QEMU_BINARY="$BUILD/$run_binary" \
-        QTEST_QEMU_IMG="$BUILD/$run_build/qemu-img" \
-        timeout "${QTEST_TIMEOUT:-600}" "tests/qtest/$run_name" "$@"
-    if [ "$run_name" = bios-tables-test ]; then
-        without_kvm "$@"
-    else
-        "$@"
-    fi
 }
 
 # systems WHAT ARGUMENT...: system tests, each one counted; the arguments are

@@ -33,7 +33,7 @@ def inputs(build, names):
     targets = {t['id']: t['filename'] for t in introspect(build, 'targets')}
     tests = sorted((t for t in introspect(build, 'tests')
                     if t['name'] in names), key=lambda test: test['name'])
-    files = {HERE / 'suites.py', HERE / 'upstream', HERE.parent / 'lib.sh'}
+    files = {HERE / 'suites.py', HERE / 'upstream', HERE / 'qtest.sh'}
     for test in tests:
         for path in [*test['cmd'], *test['env'].values(),
                      *(name for target in test['depends']

@@ -45,11 +45,13 @@ chosen_topics() {
     esac
     [ -n "$(printf '%s' "$topics_named" | tr -d ' ')" ] ||
         die "TOPICS= names no topic; try TOPICS=core, or leave it out"
+    set -f # a name is no pattern
     for topic in $topics_named; do
         say "$topics_there" | grep -qxF -e "$topic" ||
-            die "TOPICS='$TOPICS': there is no topic '$topic'; there are all," \
-                "core, $(say "$topics_there" | paste -s -d ' ')"
+            die "TOPICS='$TOPICS': there is no topic '$topic'; there are:" \
+                "all core $(say "$topics_there" | paste -s -d ' ')"
     done
+    set +f
     for topic in $topics_there; do
         case " $topics_named " in
         *" $topic "*) say "$topic" ;;
