@@ -10,13 +10,10 @@ ONTO ?=
 TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
 
-# The qtests that `make check` runs
-QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/check/qtests)
-
-# Those that `make check-targets` runs, on each target
-TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
-	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
-	 tests/qtest/device-introspect-test
+# The qtests that `make check` and `make check-targets` run
+qtests = $(shell sed -nE 's,^($(1)) ,tests/qtest/,p' scripts/check/qtests)
+QTESTS = $(call qtests,series|long|base|paths)
+TARGET_QTESTS = $(call qtests,targets|aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
 	export check-each check-topics check-upstream check-targets check-mutants \
