@@ -106,10 +106,8 @@ bench: tree
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
 
-pictures: tree
+pictures:
 	@scripts/setup pictures
-	@scripts/build patched qemu-system-x86_64
-	@scripts/guest
 	@/usr/bin/python3 scripts/pictures.py
 
 coverage: tree
