@@ -314,6 +314,15 @@ def test_files_and_targets_are_there(page):
         assert target in targets, target
 
 
+def test_functions_are_where_the_page_says():
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    named = re.findall(r'`(\w+)\(\)`\s+in\s+`([^`]+)`', page)
+    assert named
+    for function, path in named:
+        assert re.search(rf'^\w.*\b{function}\(|^{function}\(',
+                         (SRC / path).read_text(), re.M), (function, path)
+
+
 def test_libvirt_shows_what_the_page_says():
     """Each pair of states in the table is one that test_libvirt expects."""
     page = (ROOT / 'docs' / 'libvirt.md').read_text()
