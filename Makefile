@@ -7,53 +7,57 @@ PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
 ONTO ?=
-export BASE JOBS QEMU_SRC PREFIX
+TOPICS ?= all
+export BASE JOBS QEMU_SRC PREFIX TOPICS
 
-# The qtests that `make check` runs
-QTESTS = $(shell sed -n 's,^[a-z]* ,tests/qtest/,p' scripts/qtests)
+# The qtests that `make check` and `make check-targets` run
+qtests = $(shell sed -nE 's,^($(1)) ,tests/qtest/,p' scripts/check/qtests)
+QTESTS = $(call qtests,series|long|base|paths)
+TARGET_QTESTS = $(call qtests,targets|aarch64)
 
-# Those that `make check-targets` runs, on each target
-TARGET_QTESTS = tests/qtest/guest-panic-test tests/qtest/pvpanic-pci-test \
-	 tests/qtest/qmp-test tests/qtest/qmp-cmd-test \
-	 tests/qtest/device-introspect-test
-
-.PHONY: help demo check check-upstream check-each check-targets check-mutants soak \
-	coverage bench fuzz pictures docs export rebase install check-prefix uninstall \
-	deb tree build
+.PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
+	export check-each check-topics check-upstream check-targets check-mutants \
+	soak coverage fuzz bench pictures docs rebase
 .NOTPARALLEL:
 
 help:
-	@echo 'Reversible pvpanic for QEMU $(BASE).  What make can do:'
+	@echo 'Reversible pvpanic for QEMU $(BASE).  In the order in which one needs them:'
 	@echo
 	@echo '  make demo             a Linux guest that panics and lives'
-	@echo '  make check            lint, the qtests, the system tests'
-	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
-	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
-	@echo '  make check-each       every patch builds and passes its tests'
-	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
-	@echo '  make check-mutants    the series, broken in one line, fails a named test'
-	@echo '  make soak             what takes long: many VMs, many panics, variants'
-	@echo '  make bench            patched against unpatched: docs/bench.md'
-	@echo '  make pictures         docs/*.svg, where their sources have changed'
-	@echo '  make coverage         lines and branches of the series that tests reach'
-	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
-	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
-	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
-	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
-	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
-	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
 	@echo '  make install PREFIX=  a full-feature build, installed there'
 	@echo '  make uninstall        with the same PREFIX=: what that put there, removed'
 	@echo '  make deb              Debian'\''s own packages, with the series'
 	@echo
-	@echo 'Variables: BASE=10.0 the release line; QEMU_SRC= a QEMU tree or tarball'
-	@echo 'to use instead of Debian'\''s source package; JOBS= parallel compile jobs.'
-	@echo 'What is missing is installed through apt, downloads and the compiler'
+	@echo '  make tree             build/$(BASE)/src: the base and a commit per patch'
+	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
+	@echo '  make check            lint, the qtests, the system tests'
+	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
+	@echo
+	@echo '  make check-each       every patch builds and passes its tests'
+	@echo '  make check-topics     so does the core alone, and each other topic on it'
+	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
+	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
+	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
+	@echo '  make check-mutants    the series, broken in one line, fails a named test'
+	@echo '  make soak             what takes long: many VMs, many panics, variants'
+	@echo '  make coverage         lines and branches of the series that tests reach'
+	@echo '  make fuzz FUZZ_TIME=  fuzz devices and record, for that many seconds'
+	@echo
+	@echo '  make bench            patched against unpatched: docs/bench.md'
+	@echo '  make pictures         docs/*.svg, where their sources have changed'
+	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
+	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
+	@echo
+	@echo 'BASE=$(BASE)     the release line'
+	@echo 'TOPICS=all    what to install or package: core, or names in patches/$(BASE)'
+	@echo 'QEMU_SRC=     a QEMU tree or tarball, instead of Debian'\''s source package'
+	@echo 'JOBS=$(JOBS)        parallel compile jobs'
+	@echo 'What is missing is installed through apt; downloads and the compiler'
 	@echo 'cache are kept in ~/.cache/reversible-pvpanic.'
 
 tree:
-	@scripts/setup
-	@scripts/tree
+	@scripts/setup/packages
+	@scripts/series/tree
 
 build: tree
 	@scripts/build patched
@@ -61,21 +65,21 @@ build: tree
 
 demo: tree
 	@scripts/build patched qemu-system-x86_64
-	@scripts/guest
-	@/usr/bin/python3 scripts/demo.py
+	@scripts/setup/guest
+	@/usr/bin/python3 -m scripts.demo
 
 ifeq ($(SANITIZE),1)
 check: tree
 	@scripts/build sanitized qemu-system-x86_64 qemu-img $(QTESTS)
-	@scripts/check-sanitized
+	@scripts/check/sanitized
 else ifeq ($(SANITIZE),)
 check: tree
-	@scripts/setup docs
+	@scripts/setup/packages docs
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/check
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/all
 else
 $(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
 endif
@@ -83,69 +87,75 @@ endif
 soak: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/soak
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/soak
 
 check-each: tree
-	@scripts/check-each
+	@scripts/check/each
+
+check-topics: tree
+	@scripts/check/topics
 
 check-targets: tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x
-	@scripts/check-targets
+	@scripts/check/targets
 
 check-mutants: tree
 	@scripts/build patched qemu-img $(QTESTS)
-	@scripts/check-mutants
+	@scripts/check/mutants
 
 bench: tree
-	@scripts/setup bench
+	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
 
 pictures:
-	@scripts/setup pictures
-	@/usr/bin/python3 scripts/pictures.py
+	@scripts/setup/packages pictures
+	@/usr/bin/python3 -m scripts.pictures
 
 coverage: tree
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/guest
-	@scripts/libvirt
-	@scripts/coverage
+	@scripts/setup/guest
+	@scripts/setup/libvirt
+	@scripts/check/coverage
 
 fuzz: tree
-	@scripts/fuzz '$(FUZZ_TIME)'
+	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
-	@scripts/check-upstream
+	@scripts/check/upstream
 
 docs: tree
-	@scripts/setup docs
+	@scripts/setup/packages docs
 	@scripts/build docs docs/docs.stamp
 	@echo 'The manual: build/$(BASE)/docs/docs/manual/index.html'
 	@echo 'Of this series: system/guest-panics.html and specs/pvpanic.html there'
 
 export:
-	@scripts/export
+	@scripts/series/export
 
 rebase:
-	@scripts/setup
-	@scripts/rebase '$(ONTO)'
+	@scripts/setup/packages
+	@scripts/series/rebase '$(ONTO)'
 
 install: check-prefix tree
-	@scripts/install build
+	@scripts/package/install build
 
 check-prefix:
-	@scripts/install check
+	@scripts/package/install check
+
+check-deb:
+	@scripts/package/deb check
 
 uninstall:
-	@scripts/install remove
+	@scripts/package/install remove
 
-deb: tree
-	@scripts/setup deb
-	@scripts/guest
-	@scripts/deb
+deb: check-deb tree
+	@scripts/setup/packages deb
+	@scripts/setup/guest
+	@scripts/package/deb

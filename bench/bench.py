@@ -1,11 +1,10 @@
-#!/usr/bin/python3
 """The patched QEMU against the unpatched one, in one run and interleaved.
 
-usage: bench.py [--only PART]... FOLDER
+usage: python3 -m bench.bench [--quick] [--only PART]... FOLDER
 
-FOLDER gets bench.md, a page with a table that scripts/pictures.py draws.
-Every value is measured here and now.  Instructions do not depend on what else
-the machine does, times do.
+FOLDER gets bench.md, a page whose ratios scripts/pictures.py draws.  Every
+value is measured here and now.  Instructions do not depend on what else the
+machine does, times do.
 """
 
 import argparse
@@ -14,49 +13,54 @@ import contextlib
 import multiprocessing
 import os
 from pathlib import Path
-import platform
 import re
+import shutil
 import socket
 import statistics
 import struct
 import subprocess
-import sys
 import time
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'guest'))
-from linux import BUILD, PATCHED, UNPATCHED, QEMUQtestMachine  # noqa: E402
-from qemu.qmp import QMPClient  # noqa: E402
-from tiny import FOREVER, TinyGuest, assemble, share  # noqa: E402
+from bench.page import BINARIES, Results, write
+from guest import BUILD, PATCHED, ROOT, UNPATCHED
+from guest.tiny import FOREVER, TinyGuest, assemble, share
+from guest.vm import QMPClient, QtestVM
 
-BINARIES = {'unpatched': UNPATCHED, 'patched': PATCHED}
-# Whether it runs tiny guests, and if not, why
-KVM = subprocess.run(
-    [BUILD / 'patched' / 'tests' / 'qtest' / 'pvpanic-guest-test', '--kvm'],
-    env={**os.environ, 'QTEST_QEMU_BINARY': str(PATCHED)},
-    stdout=subprocess.PIPE, text=True, check=False)
-ACCELS = ['tcg'] if KVM.returncode else ['tcg', 'kvm']
+QEMU = {'unpatched': UNPATCHED, 'patched': PATCHED}
+KVM_PROBE = BUILD / 'patched' / 'tests' / 'qtest' / 'pvpanic-guest-test'
+START = time.monotonic()
 
-COUNT_RUNS = 3       # per binary
-COUNT_TURNS = 100, 500  # what both have in common is not counted
+COUNT_RUNS = 4       # per binary
+COUNT_TURNS = 100, 400  # the first ones are not counted
 COUNT_PAUSE = .004   # seconds
 PANIC = 'outb 0x505 1'  # for qtest
-CYCLE_PAIRS = 100    # of VMs
-CYCLE_TURNS = 200    # per VM
-LATENCY_BLOCKS = 31  # per binary
+CYCLE_PAIRS = 100    # of VMs, per accelerator
+CYCLE_TURNS = 150    # per VM
+VCPUS = 1, 2, 4, 8   # in a VM, of which one panics
+VCPU_PAIRS = 15      # of VMs, per accelerator and number of vCPUs
+VCPU_TURNS = 60      # per VM
+LATENCY_BLOCKS = 21  # per binary and accelerator
 LATENCY_PANICS = 300  # per block
-QUIET_PAIRS = 9      # of VMs
-QUIET_TURNS = 30     # per VM
+QUIET_PAIRS = 9      # of VMs, per accelerator
+QUIET_TURNS = 20     # per VM
 QUIET_TIME = .05     # seconds
-FLOOD_RUNS = 7       # per binary
+FLOOD_RUNS = 5       # per binary and accelerator
+FLOOD_VCPUS = 4      # of the guest that has more than one
 FLOOD_TIME = 2       # seconds
-FLOOD_WARM_UP = 1    # second
-IDLE_TIME = .5       # seconds
+FLOOD_WARM_UP = .5   # seconds
+IDLE_TIME = .3       # seconds
 CLOSE_RUNS = 5       # per binary
 CLOSE_TIME = 2       # seconds
 DUMP_SIZE = 1 << 20  # bytes
 STORM_SIZES = 16, 64, 128
-STORM_PANICS = 7680  # per binary and size, over all rounds
+STORM_ROUNDS = 2     # with other VMs
+STORM_PANICS = 1920  # per binary, accelerator, size and round
+# To see that each part runs: the fewest that have quartiles
+QUICK = {'COUNT_RUNS': 2, 'COUNT_TURNS': (5, 10), 'CYCLE_PAIRS': 2,
+         'CYCLE_TURNS': 20, 'VCPU_PAIRS': 2, 'VCPU_TURNS': 10,
+         'LATENCY_BLOCKS': 2, 'LATENCY_PANICS': 30, 'QUIET_PAIRS': 2,
+         'QUIET_TURNS': 4, 'FLOOD_RUNS': 2, 'FLOOD_TIME': .5, 'CLOSE_RUNS': 2,
+         'CLOSE_TIME': 1, 'STORM_SIZES': (2, 4, 8), 'STORM_PANICS': 32}
 
 
 async def disconnect(client):
@@ -115,72 +119,89 @@ class Guest:
         return int(line.split()[1])
 
     async def query_status(self, seconds):
-        """Ask for the status, again and again.
+        """Ask for the status, again and again, once at least.
 
         :return: how long each answer takes, in milliseconds
         """
         now, answers = time.monotonic(), []
         end = now + seconds
-        while now < end:
+        while not answers or now < end:
             await self.client.execute('query-status')
             last, now = now, time.monotonic()
             answers.append(1e3 * (now - last))
         return answers
 
 
-async def instructions(binary, folder, turns, steps, *args):
+def dumped(counts, part):
+    """How many instructions a dump of callgrind's has."""
+    text = Path(f'{counts}.{part}').read_text()
+    return int(re.search('^totals: (.*)', text, re.M)[1])
+
+
+async def instructions(binary, counts, cpu):
     """How many instructions all threads of a QEMU without a guest take.
 
     How often its loops turn depends on which thread comes first, and on when
     a command comes.  So there is one CPU, no thread takes it from another, and
     commands come to a QEMU that has nothing to do.
 
-    :param turns: how often the steps are taken
-    :param steps: commands, or PANIC
-    :param args: more arguments for QEMU
+    :param counts: a file, in a folder that has no dumps of it yet
+    :param cpu: which one
+    :return: those of a turn of what clients do all the time
     """
-    counts = folder / 'callgrind.out'
-    counts.unlink(missing_ok=True)
     policy = ['chrt', '-f', '1']
     if subprocess.run([*policy, 'true'], stderr=subprocess.DEVNULL).returncode:
         policy = ['chrt', '-b', '0']  # next best, where that is not permitted
-    vm = QEMUQtestMachine(
-        str(binary),
-        ['-nodefaults', '-m', '16', '-S', '-rtc', 'clock=vm', '-qtest-log',
-         'none', '-action', 'panic=pause', *args],
-        wrapper=['taskset', '-c', str(max(os.sched_getaffinity(0))), *policy,
+    vm = QtestVM(
+        '-nodefaults', '-m', '16', '-S', '-rtc', 'clock=vm', '-qtest-log',
+        'none', '-action', 'panic=pause', '-device', 'pvpanic', binary=binary,
+        wrapper=['taskset', '-c', str(cpu), *policy,
                  'setarch', '-R', 'valgrind', '-q', '--tool=callgrind',
                  '--fair-sched=yes', f'--callgrind-out-file={counts}'])
     vm.add_args('-qmp', f'unix:{vm.temp_dir}/qmp')
     vm.set_qmp_monitor(False)
     client = QMPClient()
     await client.start_server(f'{vm.temp_dir}/qmp')
+    result, part = {}, 0
     with vm, client.listener('STOP') as stops:
         vm.launch()
         await client.accept()
-        for step in turns * steps:
-            await asyncio.sleep(COUNT_PAUSE)
-            if step == PANIC:
-                vm.qtest(step)
-                await stops.get()
-            else:
-                await client.execute(step)
+        for turn, steps in {'panic': ['cont', PANIC], 'stop': ['cont', 'stop'],
+                            'query': ['query-status']}.items():
+            for turns in COUNT_TURNS:
+                for step in turns * steps:
+                    await asyncio.sleep(COUNT_PAUSE)
+                    if step == PANIC:
+                        vm.qtest(step)
+                    else:
+                        await client.execute(step)
+                    if step in (PANIC, 'stop'):
+                        await stops.get()
+                await asyncio.sleep(COUNT_PAUSE)
+                subprocess.run(['vgdb', f'--pid={vm.get_pid()}', 'dump'],
+                               check=True, capture_output=True)
+                part += 1
+            result[turn] = dumped(counts, part) / turns
         await client.execute('quit')
         await disconnect(client)
         vm.wait()
-    return int(re.search('^totals: (.*)', counts.read_text(), re.M)[1])
+    return result
 
 
-async def count(binary, folder):
-    """How many instructions a turn takes of what clients do all the time."""
-    fewer, more = COUNT_TURNS
-    return {turn: (await instructions(binary, folder, more, *args) -
-                   await instructions(binary, folder, fewer, *args)) /
-            (more - fewer)
-            for turn, *args in (
-                ('panic', ['cont', PANIC], '-device', 'pvpanic'),
-                ('stop', ['cont', 'stop']),
-                ('query', ['query-status']))}
+async def count(folder):
+    """The instructions of both binaries, at the same time.
+
+    :param folder: gets what callgrind writes
+    :return: by binary, what instructions() returns
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    jobs = []
+    for number, (name, binary) in enumerate(QEMU.items()):
+        for old in folder.glob(f'callgrind.{name}*'):
+            old.unlink()
+        jobs.append(asyncio.to_thread(asyncio.run, instructions(
+            binary, folder / f'callgrind.{name}', cpus[number % len(cpus)])))
+    return dict(zip(QEMU, await asyncio.gather(*jobs)))
 
 
 def watch(path, panics, pipe):
@@ -214,13 +235,18 @@ async def guests(number, *args, **options):
             await guest.stop()
 
 
+def turned(names, turn):
+    """The names, in this order or the other: none is always the first one."""
+    return sorted(names, reverse=turn % 2)
+
+
 @contextlib.asynccontextmanager
 async def pair(*args, **options):
     """A Guest of each binary, by its name."""
     async with contextlib.AsyncExitStack() as stack:
         yield {name: (await stack.enter_async_context(
             guests(1, binary, *args, **options)))[0]
-            for name, binary in BINARIES.items()}
+            for name, binary in QEMU.items()}
 
 
 async def cycle(guest):
@@ -237,22 +263,20 @@ async def cycle(guest):
     return 1e6 * (end - start)
 
 
-async def cycles(rom, accel):
-    """Guests panic, are paused and continued, again and again, in turn.
+async def cycles(rom, turns, *args, **options):
+    """Two guests panic, are paused and continued, again and again, in turn.
 
-    :param accel: what runs them
-    :return: by binary, the median of cycle() for each pair of VMs
+    :param turns: how often
+    :param args: more arguments for QEMU
+    :param options: more for Guest
+    :return: by binary, the median of cycle()
     """
-    result = {name: [] for name in BINARIES}
-    for _ in range(CYCLE_PAIRS):
-        times = {name: [] for name in BINARIES}
-        async with pair(rom, 'pause', accel=accel) as running:
-            for turn in range(CYCLE_TURNS):
-                for name in sorted(BINARIES, reverse=turn % 2):
-                    times[name].append(await cycle(running[name]))
-        for name in BINARIES:
-            result[name].append(statistics.median(times[name]))
-    return result
+    times = {name: [] for name in BINARIES}
+    async with pair(rom, 'pause', *args, **options) as running:
+        for turn in range(turns):
+            for name in turned(BINARIES, turn):
+                times[name].append(await cycle(running[name]))
+    return {name: statistics.median(times[name]) for name in BINARIES}
 
 
 async def latency(binary, rom, accel):
@@ -285,32 +309,35 @@ async def latency(binary, rom, accel):
             after - event for event, after in zip(events, done))}
 
 
-async def quiet(rom):
+async def quiet(rom, accel):
     """Guests write zeroes to pvpanic, as fast as they can.
 
     It takes a few dozen nanoseconds, so two VMs run in turn, for a short time
     each: what else the machine does hits both.
 
-    :return: by binary, nanoseconds per write, for each pair of VMs
+    :param accel: what runs them
+    :return: by binary, nanoseconds per write
     """
-    result = {name: [] for name in BINARIES}
-    for _ in range(QUIET_PAIRS):
-        times = {name: [] for name in BINARIES}
-        async with pair(rom, 'none', value=0) as running:
-            for turn in range(QUIET_TURNS):
-                for name in sorted(BINARIES, reverse=turn % 2):
-                    client = running[name].client
-                    shared = running[name].vm.shared
-                    await client.execute('cont')
-                    writes, start = shared.done, time.monotonic()
+    times = {name: [] for name in BINARIES}
+    async with pair(rom, 'none', value=0, accel=accel) as running:
+        for turn in range(QUIET_TURNS):
+            for name in turned(BINARIES, turn):
+                client = running[name].client
+                shared = running[name].vm.shared
+                await client.execute('cont')
+                before, start = shared.done, time.monotonic()
+                writes = 0
+                while not writes:
                     time.sleep(QUIET_TIME)
-                    writes = shared.done - writes
-                    times[name].append(1e9 * (time.monotonic() - start) /
-                                       writes)
-                    await client.execute('stop')
-        for name in BINARIES:
-            result[name].append(statistics.median(times[name]))
-    return result
+                    writes = shared.done - before
+                times[name].append(1e9 * (time.monotonic() - start) / writes)
+                await client.execute('stop')
+    return {name: statistics.median(times[name]) for name in BINARIES}
+
+
+def slope(points):
+    """How much the second number grows with the first, by least squares."""
+    return statistics.linear_regression(*zip(*points)).slope
 
 
 async def flood(binary, rom, panic, *args, **options):
@@ -322,10 +349,11 @@ async def flood(binary, rom, panic, *args, **options):
     :param panic: what a panic does: see -action
     :param args: more arguments for QEMU
     :param options: more for Guest
-    :return: nanoseconds per report; events per second; the median and the
-             longest time that query-status takes, in milliseconds; how often
-             that median is what it is while the guest does nothing; by how
-             much QEMU's memory grows, in KiB per second
+    :return: nanoseconds per report; events per second; of the times that
+             query-status takes, in milliseconds, the median, the 99th
+             percentile and the longest; how often that median is what it is
+             while the guest does nothing; what a second of flood adds: to
+             QEMU's memory, in KiB, and to query-status, in milliseconds
     """
     events = 0
 
@@ -343,18 +371,24 @@ async def flood(binary, rom, panic, *args, **options):
         await guest.query_status(FLOOD_WARM_UP)
         with guest.client.listener(('GUEST_PANICKED', 'GUEST_CRASHLOADED'),
                                    notice):
-            memory, start = guest.memory(), time.monotonic()
-            reports = shared.begun
-            answers = await guest.query_status(FLOOD_TIME)
-            reports = shared.begun - reports
-            seconds = time.monotonic() - start
-            memory = guest.memory() - memory
+            start, reports = time.monotonic(), shared.begun
+            answers, took = [], []
+            memory = [(0, guest.memory())]
+            while memory[-1][0] < FLOOD_TIME:
+                answer = await guest.query_status(0)
+                seconds = time.monotonic() - start
+                answers += answer
+                took.append((seconds, answer[0]))
+                memory.append((seconds, guest.memory()))
+            reports = (shared.begun - reports) % (1 << 32)
     return {'report': 1e9 * seconds / reports,
             'events': events / seconds,
-            'answer': statistics.median(answers),
-            'slower': statistics.median(answers) / statistics.median(idle),
+            'median': statistics.median(answers),
+            'p99': sorted(answers)[-1 - len(answers) // 100],
             'longest': max(answers),
-            'memory': memory / seconds}
+            'slower': statistics.median(answers) / statistics.median(idle),
+            'memory': slope(memory),
+            'longer': slope(took) if len(took) > 1 else took[0][1]}
 
 
 async def read(connection, size):
@@ -431,7 +465,7 @@ async def storms(rom, accel):
     times = {size: {name: [] for name in BINARIES} for size in STORM_SIZES}
     async with contextlib.AsyncExitStack() as stack:
         running, panics = {}, {}
-        for name, binary in BINARIES.items():
+        for name, binary in QEMU.items():
             running[name] = await stack.enter_async_context(
                 guests(max(STORM_SIZES), binary, rom, 'pause', accel=accel))
             for guest in running[name]:
@@ -441,7 +475,7 @@ async def storms(rom, accel):
                 panics[guest] = 1
         for size in STORM_SIZES:
             for turn in range(STORM_PANICS // size):
-                for name in sorted(BINARIES, reverse=turn % 2):
+                for name in turned(BINARIES, turn):
                     times[size][name].append(
                         await storm(running[name][:size], panics))
         for guest, seen in panics.items():
@@ -451,114 +485,109 @@ async def storms(rom, accel):
     return times
 
 
-class Results:
-    """What was measured: a row is (what, unit, {binary: values})."""
-
-    def __init__(self):
-        self.rows = []
-        self.goals = []
-
-    def add(self, what, unit, values, goal=None):
-        """Add a row; values are in the order in which they were taken.
-
-        :param goal: what the ratio should be, at most
-        """
-        self.rows.append((what, unit, values))
-        if goal:
-            self.add_goal(f'{what}: patched / unpatched',
-                          ratio(values)[1], goal)
-
-    def add_goal(self, what, value, goal):
-        """Add what should be a goal, at most."""
-        self.goals.append((what, value, goal))
-
-
-def under(accel, what):
-    """A row's name: TCG is what is not said."""
-    return what if accel == 'tcg' else f'{accel.upper()}: {what}'
-
-
-def ratio(values):
-    """The quartiles of the ratios of patched values to unpatched ones.
-
-    Each to the one that was taken next to it.  What is too small to be
-    measured counts as a hundredth of the unit.
-    """
-    return statistics.quantiles(
-        max(new, .01) / max(old, .01)
-        for new, old in zip(values['patched'], values['unpatched']))
-
-
 @contextlib.contextmanager
 def progress(what):
     """Say what is measured, and how long it took."""
     start = time.monotonic()
-    print(f'{what} ...', end='', flush=True)
+    minutes, seconds = divmod(round(start - START), 60)
+    print(f'{minutes:2}:{seconds:02} {what} ...', end='', flush=True)
     yield
-    print(f' {time.monotonic() - start:.0f} s')
+    print(f' {time.monotonic() - start:.0f} s', flush=True)
 
 
-async def repeat(results, runs, function, args, rows, **options):
-    """Run a function for each binary in turn, and add rows of its results.
+async def in_turn(what, runs, accels, function):
+    """Run a function, again and again, for each binary and accelerator.
 
-    :param rows: (key of the function's result, what, unit, goal of the ratio)
-    :param options: more for the function
-    :return: the results of the patched binary
+    :param function: takes a binary and an accelerator
+    :return: by accelerator and binary, what it returned
     """
-    rows = [(key, under(options.get('accel', 'tcg'), what), *row)
-            for key, what, *row in rows]
-    values = {name: [] for name in BINARIES}
-    with progress(rows[0][1]):
+    values = {accel: {name: [] for name in BINARIES} for accel in accels}
+    with progress(what):
         for run in range(runs):
-            # Neither is always the first one
-            for name in sorted(BINARIES, reverse=run % 2):
-                values[name].append(
-                    await function(BINARIES[name], *args, **options))
-    for key, *row in rows:
-        what, unit, *goal = row
-        results.add(what, unit, {name: [run[key] for run in values[name]]
-                                 for name in BINARIES}, *goal)
-    return values['patched']
+            for accel in turned(accels, run // 2):
+                for name in turned(BINARIES, run):
+                    values[accel][name].append(
+                        await function(QEMU[name], accel))
+    return values
 
 
-def add_flood_goals(results, what, runs):
-    """What a guest that floods its host may cost it.
+async def pairs(what, runs, accels, function):
+    """Run a function, again and again, for each accelerator.
 
-    :param runs: what flood() returned for the patched binary
+    :param function: takes an accelerator, and returns values by binary
+    :return: by accelerator and binary, those values
     """
-    for key, name, goal in (('events', 'events a second', 2),
-                            ('memory', 'growth of memory, in KiB/s', 0),
-                            ('slower', 'query-status, flooded / idle', 2)):
-        results.add_goal(f'{what}: {name}',
-                         statistics.median(run[key] for run in runs), goal)
+    values = {accel: {name: [] for name in BINARIES} for accel in accels}
+    with progress(what):
+        for run in range(runs):
+            for accel in turned(accels, run):
+                for name, value in (await function(accel)).items():
+                    values[accel][name].append(value)
+    return values
+
+
+def pick(values, key):
+    """Of results by accelerator and binary, those with that key."""
+    return {accel: {name: [run[key] for run in of[name]] for name in of}
+            for accel, of in values.items()}
 
 
 async def measure_count(results, folder):
     """Instructions."""
-    await repeat(results, COUNT_RUNS, count, (folder,), [
-        ('panic', 'cont, panic, STOP', 'instructions', 1.005),
-        ('stop', 'cont, stop', 'instructions', 1.001),
-        ('query', 'query-status', 'instructions', 1.001)])
+    values = await pairs('instructions, under callgrind', COUNT_RUNS, [None],
+                         lambda _: count(folder))
+    for key, what, goal in (('panic', 'cont, panic, STOP', 1.005),
+                            ('stop', 'cont, stop', 1.001),
+                            ('query', 'query-status', 1.001)):
+        results.add(what, 'instructions', pick(values, key), goal)
 
 
 async def measure_latency(results, folder):
     """Times of a panic."""
     rom = assemble(folder)
-    for accel in ACCELS:
-        what = under(accel, 'cont to the next event')
-        with progress(what):
-            results.add(what, 'µs', await cycles(rom, accel), 1)
-        await repeat(results, LATENCY_BLOCKS, latency, (rom,), [
-            ('write_to_event', "guest's write to event", 'µs'),
-            ('event_to_guest', "event, cont, guest's next instruction", 'µs')],
-            accel=accel)
+    what = 'cont to the next event'
+    results.add(what, 'µs', await pairs(
+        what, CYCLE_PAIRS, results.accels,
+        lambda accel: cycles(rom, CYCLE_TURNS, accel=accel)), 1)
+    values = await in_turn(
+        "guest's write to event to guest's next instruction", LATENCY_BLOCKS,
+        results.accels, lambda binary, accel: latency(binary, rom, accel))
+    for key, what in (
+            ('write_to_event', "guest's write to event"),
+            ('event_to_guest', "event, cont, guest's next instruction")):
+        results.add(what, 'µs', pick(values, key))
+
+
+async def measure_vcpus(results, folder):
+    """Times of a panic, by the number of vCPUs."""
+    rom = assemble(folder)
+
+    async def by_number(accel):
+        times = {number: await cycles(rom, VCPU_TURNS, '-smp', str(number),
+                                      accel=accel, cpu='qemu64')
+                 for number in VCPUS}
+        return {name: [(number, times[number][name]) for number in VCPUS]
+                for name in BINARIES}
+
+    values = await pairs(
+        f'cont to the next event, with {", ".join(map(str, VCPUS))} vCPUs',
+        VCPU_PAIRS, results.accels, by_number)
+    results.add_growth('cont to the next event', 'µs per vCPU', {
+        accel: {name: list(map(slope, of[name])) for name in of}
+        for accel, of in values.items()})
+    for index, number in enumerate(VCPUS):
+        results.add(
+            f'cont to the next event, {number} vCPU{"s"[:number > 1]}', 'µs', {
+                accel: {name: [run[index][1] for run in of[name]]
+                        for name in of} for accel, of in values.items()})
 
 
 async def measure_quiet(results, folder):
     """Times of no panic."""
-    with progress('write that reports nothing'):
-        results.add('write that reports nothing', 'ns',
-                    await quiet(assemble(folder)))
+    rom = assemble(folder)
+    what = 'write that reports nothing'
+    results.add(what, 'ns', await pairs(what, QUIET_PAIRS, results.accels,
+                                        lambda accel: quiet(rom, accel)))
 
 
 def assemble_more(folder, name):
@@ -574,67 +603,97 @@ def assemble_more(folder, name):
     return rom
 
 
-async def reset_loop(binary, panics, resets):
-    """A guest that is reset as often as can be.
-
-    A panic does it, but for the unpatched one, which has no such action.
-    """
-    if binary == UNPATCHED:
-        return await flood(binary, resets, 'none', device=False)
-    return await flood(binary, panics, 'reset')
-
-
 async def measure_flood(results, folder):
     """Guests that report as fast as they can."""
-    tiny = assemble(folder)
+    tiny, resets = assemble(folder), assemble_more(folder, 'reset')
     disk = folder / 'dma.img'
     disk.write_bytes(bytes([1, 0]) * (1 << 19))
-    for what, rom, args, options in (
-            *(('panic', tiny, [], {'accel': accel}) for accel in ACCELS),
-            ('crash-loaded', tiny, [], {'value': 2}),
-            ('DMA', assemble_more(folder, 'dma'),
-             ['-device', 'pvpanic-pci,addr=5',
-              '-drive', f'if=ide,format=raw,file={disk}'],
-             {'device': False})):
-        runs = await repeat(
-            results, FLOOD_RUNS, flood, (rom, 'none', *args), [
-                ('report', f'{what}, guest runs on: report', 'ns'),
-                ('events', f'{what} flood: events', '/s'),
-                ('answer', f'{what} flood: query-status, median', 'ms'),
-                ('longest', f'{what} flood: query-status, longest', 'ms'),
-                ('memory', f'{what} flood: growth of memory', 'KiB/s')],
-            stalled=True, **options)
-        add_flood_goals(results, under(options.get('accel', 'tcg'),
-                                       f'{what} flood'), runs)
-    # RESET is an event that a guest can always cause: every client reads
-    runs = await repeat(
-        results, FLOOD_RUNS, reset_loop,
-        (tiny, assemble_more(folder, 'reset')), [
-            ('report', 'reset loop: reset', 'ns'),
-            ('answer', 'reset loop: query-status, median', 'ms'),
-            ('longest', 'reset loop: query-status, longest', 'ms')])
-    add_flood_goals(results, 'reset loop', runs)
+
+    def run_on(rom, *args, **options):
+        return lambda binary, accel: flood(binary, rom, 'none', *args,
+                                           stalled=True, accel=accel,
+                                           **options)
+
+    def reset_loop(binary, accel):
+        """A panic does it, but unpatched, where there is no such action.
+
+        RESET is an event that a guest can always cause: every client reads.
+        """
+        if binary == UNPATCHED:
+            return flood(binary, resets, 'none', accel=accel, device=False)
+        return flood(binary, tiny, 'reset', accel=accel)
+
+    for what, report, function in (
+            ('panic flood', 'report', run_on(tiny)),
+            (f'panic flood of {FLOOD_VCPUS} vCPUs', 'report',
+             run_on(assemble_more(folder, 'smp'), '-smp', str(FLOOD_VCPUS),
+                    cpu='qemu64,+x2apic')),
+            ('crash-loaded flood', 'report', run_on(tiny, value=2)),
+            ('DMA flood', 'report', run_on(
+                assemble_more(folder, 'dma'),
+                '-device', 'pvpanic-pci,addr=5',
+                '-drive', f'if=ide,format=raw,file={disk}', device=False)),
+            ('reset loop', 'reset', reset_loop)):
+        values = await in_turn(what, FLOOD_RUNS, results.accels, function)
+        results.add(f'{what}: {report}', 'ns', pick(values, 'report'))
+        if report == 'report':
+            results.add(f'{what}: events', '/s', pick(values, 'events'))
+        for key, name in (('median', 'median'), ('p99', '99th percentile'),
+                          ('longest', 'longest')):
+            results.add(f'{what}: query-status, {name}', 'ms',
+                        pick(values, key))
+        results.add_growth(f'{what}: memory', 'KiB per second',
+                           pick(values, 'memory'))
+        results.add_growth(f'{what}: query-status', 'ms per second',
+                           pick(values, 'longer'))
+        for accel in values:
+            for key, name, goal in (
+                    ('events', 'events a second', 2),
+                    ('memory', 'growth of memory, in KiB/s', 0),
+                    ('slower', 'query-status, flooded / idle', 2)):
+                results.add_goal(accel, f'{what}: {name}', statistics.median(
+                    run[key] for run in values[accel]['patched']), goal)
 
 
 async def measure_dump(results, folder):
     """Dumps whose file takes long to close."""
-    await repeat(results, CLOSE_RUNS, slow_close, (assemble(folder),), [
-        ('longest', 'dump closes its file: query-status, longest', 'ms')])
+    rom = assemble(folder)
+    what = 'dump closes its file: query-status, longest'
+    values = await in_turn(what, CLOSE_RUNS, [None],
+                           lambda binary, _: slow_close(binary, rom))
+    results.add(what, 'ms', pick(values, 'longest'))
 
 
 async def measure_storm(results, folder):
     """Many VMs."""
-    for accel in ACCELS:
-        with progress(under(accel, 'storms')):
-            times = await storms(assemble(folder), accel)
-        for size, values in times.items():
-            results.add(under(accel, f'{size} VMs panic: until the last one'
-                              ' runs again'), 'ms', values)
+    rom = assemble(folder)
+    rounds = {accel: [] for accel in results.accels}
+    for number in range(STORM_ROUNDS):
+        for accel in turned(results.accels, number):
+            with progress(f'storms, {accel.upper()}, {number + 1} of '
+                          f'{STORM_ROUNDS}'):
+                rounds[accel].append(await storms(rom, accel))
+    for size in STORM_SIZES:
+        results.add(
+            f'{size} VMs panic: until the last one runs again', 'ms',
+            {accel: {name: sum((times[size][name] for times in of), [])
+                     for name in BINARIES} for accel, of in rounds.items()})
+    # A storm of each size, next to each other in their round, is a line
+    fewest = STORM_PANICS // max(STORM_SIZES)
+    results.add_growth(
+        'storm: until the last one runs again', 'ms per VM',
+        {accel: {name: [
+            slope([(size, statistics.median(
+                times[size][name][number * len(times[size][name]) // fewest:
+                                  (number + 1) * len(times[size][name]) //
+                                  fewest])) for size in STORM_SIZES])
+            for times in of for number in range(fewest)] for name in BINARIES}
+         for accel, of in rounds.items()})
 
 
 PARTS = {'count': measure_count, 'latency': measure_latency,
-         'quiet': measure_quiet, 'flood': measure_flood,
-         'dump': measure_dump, 'storm': measure_storm}
+         'vcpus': measure_vcpus, 'quiet': measure_quiet,
+         'flood': measure_flood, 'dump': measure_dump, 'storm': measure_storm}
 
 
 async def measure(folder, parts):
@@ -642,82 +701,14 @@ async def measure(folder, parts):
 
     :return: Results
     """
-    results = Results()
+    probe = subprocess.run(
+        [KVM_PROBE, '--kvm'], stdout=subprocess.PIPE, text=True, check=False,
+        env={**os.environ, 'QTEST_QEMU_BINARY': str(PATCHED)})
+    results = Results(probe.stdout.strip(), probe.returncode == 0)
+    print(results.kvm)
     for part in parts:
         await PARTS[part](results, folder)
     return results
-
-
-def machine():
-    """This machine, in general terms."""
-    return (f'{os.cpu_count()} cores, {platform.machine()}, '
-            f'{platform.system()} {platform.release().split("-")[0]}, '
-            f'Python {platform.python_version()}, TCG. {KVM.stdout.strip()}')
-
-
-PAGE = '''# Patched against unpatched
-
-`make bench` wrote this page: every number was measured in one run, patched
-and unpatched in turn. A ratio is that of two runs next to each other, and
-below 1 where the patched QEMU is faster or takes less. The table has the
-median ratio and the quartiles, between which half of the ratios are. Where
-memory does not grow at all, 0.01 KiB/s stands for it in the ratio.
-
-Measured on: {machine}.
-
-![The ratios of the table below, on a scale from 0.000001 to 1](bench.svg)
-
-{table}
-
-Instructions are those of all of QEMU's threads, without a guest, as valgrind's
-callgrind counts them: the difference of 500 and 100 turns, divided by 400.
-They do not depend on what else the machine does; times do.
-
-The guest is a loop of five instructions ([tiny.S](../guest/tiny.S)), under TCG
-where a row does not say KVM. The client is QEMU's own Python package, so what
-it takes is part of the times.
-"Guest runs on" is `-action panic=none`. In a flood, a second client does not
-read what it is sent. In a DMA flood, an IDE disk reads into the BAR of a
-pvpanic-pci ([dma.S](../bench/dma.S)). In a reset loop, the guest panics, is
-reset by `-action panic=reset`, and panics at once; the unpatched QEMU has no
-such action, and a guest that resets itself
-([reset.S](../bench/reset.S)). The dump runs in the background, and its
-socket takes 2 s to close. In the last rows, all VMs are continued and panic at
-once, and one client sees each event and continues that VM; no panic may be
-missed.
-
-## Goals
-
-Medians of the same run. For floods and the reset loop, they are the patched
-QEMU's, and `query-status` is compared with what it takes while the same guest
-does nothing.
-
-{goals}
-'''
-
-
-def digits(value):
-    """A ratio, with as many digits as tell something."""
-    return f'{value:.4f}' if .9 < value < 1.1 else f'{value:.3g}'
-
-
-def write(results, folder):
-    """Write the page with the table."""
-    table = ['| | unpatched | patched | ratio | quartiles |',
-             '|---|--:|--:|--:|--:|']
-    for what, unit, values in results.rows:
-        old, new = (f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
-                    for value in map(statistics.median, values.values()))
-        low, middle, high = map(digits, ratio(values))
-        table.append(f'| {what} | {old} {unit} | {new} {unit} |'
-                     f' {middle} | {low} to {high} |')
-    goals = [f'- {what}: {digits(value)}; the goal is {goal} at most:'
-             f' {"reached" if value <= goal else "missed"}'
-             for what, value, goal in results.goals]
-    (folder / 'bench.md').write_text(
-        PAGE.format(machine=machine(), table='\n'.join(table),
-                    goals='\n'.join(goals)))
-    print('', *table, '', *goals, sep='\n')
 
 
 def main():
@@ -725,9 +716,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
     parser.add_argument('--only', action='append', choices=PARTS,
                         help='a part, and no other')
+    parser.add_argument('--quick', action='store_true',
+                        help='see that it runs; the numbers mean little')
     parser.add_argument('folder', type=Path)
     args = parser.parse_args()
-    write(asyncio.run(measure(args.folder, args.only or PARTS)), args.folder)
+    if not args.folder.is_dir():
+        parser.error(f'FOLDER: there is no folder {args.folder}; make it, or '
+                     'run: make bench')
+    for file in *QEMU.values(), KVM_PROBE:
+        if not file.exists():
+            parser.error(f'{file} is missing; to build it, run: make bench')
+    for tool in 'as', 'objcopy', 'valgrind', 'vgdb':
+        if not shutil.which(tool):
+            parser.error(f'{tool} is not installed; to install it, run: '
+                         'make bench')
+    if args.quick:
+        globals().update(QUICK)
+    write(asyncio.run(measure(args.folder, args.only or PARTS)), args.folder,
+          COUNT_TURNS)
 
 
 if __name__ == '__main__':

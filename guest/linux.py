@@ -1,31 +1,11 @@
 """A Linux guest with a pvpanic device, for the demo and the tests."""
 
-import asyncio
 import contextlib
-import os
-from pathlib import Path
 import queue
-import sys
 import threading
 
-ROOT = Path(__file__).resolve().parent.parent
-BASE = os.environ.get('BASE', '10.0')
-BUILD = ROOT / 'build' / BASE
-# Another build of the same sources can take its place, or, with the path of a
-# folder, a QEMU that was installed
-PATCHED = (BUILD / os.environ.get('QEMU_BUILD', 'patched') /
-           'qemu-system-x86_64')
-GUEST = ROOT / 'build' / 'guest'
-UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
-
-# QEMU's own packages, from the base
-sys.path.insert(0, str(BUILD / 'src' / 'python'))
-from qemu.machine import QEMUMachine, QEMUQtestMachine  # noqa: E402, F401
-from qemu.qmp import ExecuteError  # noqa: E402, F401
-
-# A guest that does nothing for this long is stuck, and so is the test.  No
-# step waits for this time to pass: each waits for an event or for a line.
-TIMEOUT = 120  # seconds
+from . import GUEST, TIMEOUT
+from .vm import VM
 
 
 class Lines:
@@ -124,49 +104,22 @@ def load_crash_kernel(console):
         raise ValueError(f'no crash kernel is loaded: {said}')
 
 
-class VM(QEMUMachine):
-    """What all VMs can be asked."""
-
-    def wait_for_event(self, name, **data):
-        """Wait for a QMP event.
-
-        :param name: the event's name
-        :param data: members that its data has to have, with their values
-        :return: the event
-        :raise TimeoutError: if none comes within TIMEOUT seconds
-        """
-        match = {'data': data} if data else None
-        try:
-            return self.event_wait(name, timeout=TIMEOUT, match=match)
-        except asyncio.TimeoutError:
-            raise TimeoutError(f'no {name} event {data or ""}') from None
-
-    def status(self):
-        """The run state that query-status gives."""
-        return self.cmd('query-status')['status']
-
-    def record(self):
-        """The guest-panic member of query-status, or None."""
-        return self.cmd('query-status').get('guest-panic')
-
-
 class LinuxGuest(VM, Console):
     """A VM that boots build/guest: see guest/init for what runs in it.
 
     :param args: QEMU's arguments besides the kernel
     :param append: more for the kernel command line
-    :param binary: the QEMU to run
     :param machine: the machine type
     :param memory: the size of its memory, in MiB
     :param initramfs: one of the two in build/guest
+    :param options: more for VM
     """
 
-    def __init__(self, *args, append='', binary=PATCHED, machine='pc',
-                 memory=256, initramfs='initramfs'):
-        super().__init__(str(binary), args=args, qmp_timer=TIMEOUT)
-        self.set_machine(machine)
+    def __init__(self, *args, append='', machine='pc', memory=256,
+                 initramfs='initramfs', **options):
+        super().__init__(*args, machine=machine, **options)
         self.set_console()
-        self.add_args('-accel', 'tcg', '-m', str(memory), '-nodefaults',
+        self.add_args('-m', str(memory), '-nodefaults',
                       '-kernel', str(GUEST / 'vmlinuz'),
                       '-initrd', str(GUEST / initramfs),
                       '-append', f'console=ttyS0 {append}')

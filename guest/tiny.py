@@ -5,7 +5,7 @@ import mmap
 from pathlib import Path
 import subprocess
 
-from linux import PATCHED, VM
+from .vm import VM
 
 SOURCE = Path(__file__).parent / 'tiny.S'
 ADDRESS = 0x6000
@@ -53,19 +53,19 @@ class TinyGuest(VM):
 
     :param rom: what assemble() made
     :param args: more arguments for QEMU
-    :param binary: the QEMU to run
     :param value: what the guest writes to pvpanic
     :param limit: how often; it may be raised while the guest runs
     :param device: whether to add the pvpanic
-    :param accel: what runs the guest
+    :param cpu: the CPU model; without an APIC, the interrupts of the guest's
+                timer need no more set-up
+    :param options: more for VM
     """
 
-    def __init__(self, rom, *args, binary=PATCHED, value=1, limit=FOREVER,
-                 device=True, accel='tcg'):
-        super().__init__(str(binary), args=args, base_temp_dir='/dev/shm')
-        # Without an APIC, the timer's interrupts need no more set-up
-        self.add_args('-accel', accel, '-cpu', 'qemu64,-apic', '-nodefaults',
-                      '-bios', str(rom), '-m', f'{MEMORY >> 20}')
+    def __init__(self, rom, *args, value=1, limit=FOREVER, device=True,
+                 cpu='qemu64,-apic', **options):
+        super().__init__(*args, base_temp_dir='/dev/shm', **options)
+        self.add_args('-cpu', cpu, '-nodefaults', '-bios', str(rom),
+                      '-m', f'{MEMORY >> 20}')
         if device:
             self.add_args('-device', 'pvpanic')
         self._value = value

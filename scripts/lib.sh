@@ -1,15 +1,17 @@
 # shellcheck shell=sh
 # What the other scripts share: where things are, and how to say things.
 #
-# The Makefile sets BASE (QEMU release line), JOBS (parallel compile jobs) and
-# QEMU_SRC (a QEMU tree or tarball of the user's, or nothing).
+# The Makefile sets BASE (QEMU release line), JOBS (parallel compile jobs), TOPICS
+# and QEMU_SRC (a QEMU tree or tarball of the user's, or nothing).
 
 set -eu
 
-ROOT=$(cd "$(dirname "$0")/.." && pwd)
+ROOT=$(cd "$(dirname "$0")" && pwd)
+while [ ! -e "$ROOT/scripts/lib.sh" ]; do ROOT=${ROOT%/*}; done
 BASE=${BASE:-10.0}
 JOBS=${JOBS:-$(nproc)}
 QEMU_SRC=${QEMU_SRC:-}
+TOPICS=${TOPICS-all}          # what to install or package, not what to build
 
 BUILD=$ROOT/build/$BASE
 SRC=$BUILD/src               # the git tree to work in: base + one commit a patch
@@ -30,9 +32,6 @@ fi
 # Outside of the checkout, so that a clean clone is cheap
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/reversible-pvpanic
 DOWNLOADS=$CACHE/downloads
-# What fits this machine's release only
-RELEASE_DOWNLOADS=$DOWNLOADS/$(. /etc/os-release &&
-                               printf '%s' "${VERSION_CODENAME:-unknown}")
 export CCACHE_DIR="${CCACHE_DIR:-$CACHE/ccache}"
 export CCACHE_BASEDIR="$ROOT"
 export CCACHE_NOHASHDIR=1
@@ -41,10 +40,39 @@ export CCACHE_NOHASHDIR=1
 export LC_ALL=C.UTF-8
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 
-mkdir -p "$BUILD" "$LOGS" "$RELEASE_DOWNLOADS" "$CCACHE_DIR"
+mkdir -p "$BUILD" "$LOGS" "$DOWNLOADS" "$CCACHE_DIR"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# show_life WHAT LOG: on a terminal, keep one line that has the end of the log,
+# where ninja, pytest, apt and git count; in the background, until end_show
+show_life() {
+    printf '%s ...' "$1"
+    life=
+    [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] || return 0
+    (
+        start=$(date +%s)
+        columns=$(stty size < /dev/tty 2> /dev/null | cut -d' ' -f2)
+        [ "${columns:-0}" -gt 0 ] || columns=80
+        while sleep 1 && kill -0 "$$" 2> /dev/null; do
+            last=$(tail -c 1000 "$2" 2> /dev/null | tr '\r' '\n' |
+                sed 's/\x1b\[[0-9;]*[A-Za-z]//g' | grep '[^ ]' | tail -n 1 |
+                tr -cd '[:print:]')
+            line="$1 ... $(($(date +%s) - start)) s  $last"
+            printf '\r\033[K%.*s' "$((columns - 1))" "$line"
+        done
+    ) &
+    life=$!
+}
+
+# end_show WHAT: the line is the same as where there is no terminal
+end_show() {
+    [ -n "$life" ] || return 0
+    kill "$life" 2> /dev/null || true
+    wait "$life" 2> /dev/null || true
+    printf '\r\033[K%s ...' "$1"
+}
 
 # try_step WHAT COMMAND...: run it, with its output in a log, and say how long
 # it took; if it fails, show the end of the log.  The exit status is in step_rc:
@@ -53,11 +81,13 @@ try_step() {
     step_what=$1; shift
     step_log=$LOGS/$(printf '%s' "$step_what" | tr -c 'A-Za-z0-9.\n' -).log
     step_start=$(date +%s)
-    printf '%s ...' "$step_what"
+    : > "$step_log"
+    show_life "$step_what" "$step_log"
     set +e
     (set -e; "$@") > "$step_log" 2>&1 < /dev/null
     step_rc=$?
     set -e
+    end_show "$step_what"
     step_time="$(($(date +%s) - step_start)) s"
     if [ "$step_rc" -eq 0 ]; then
         printf ' %s\n' "$step_time"
@@ -73,112 +103,17 @@ step() {
     [ "$step_rc" -eq 0 ] || exit "$step_rc"
 }
 
-# without_kvm COMMAND...: where KVM cannot be used.  QEMU's own tests take it
-# where they may write to it, and two of them fail in the base where it opens
-# without really working.  root may write to a file with any mode, but not to
-# one that is mounted read-only.
-without_kvm() {
-    if [ ! -w /dev/kvm ]; then
-        "$@"
-        return
-    fi
-    as_root=
-    [ "$(id -u)" -eq 0 ] || as_root=--map-root-user
-    if ! unshare $as_root --mount true; then
-        say "KVM cannot be hidden here: no mount namespace" >&2
-        "$@"
-        return
-    fi
-    # shellcheck disable=SC2016 # another shell's
-    unshare $as_root --mount sh -c 'mount --bind "$0" /dev/kvm &&
-        mount -o remount,bind,ro /dev/kvm && exec "$@"' "$ROOT/COPYING" "$@"
-}
-
 # git in the series' tree
 git_src() { git -C "$SRC" "$@"; }
 
-# The private apt configuration: the machine's own mirrors and keys, with
-# sources for the suite that has the base.  Nothing of the system's is touched.
-APT=$CACHE/apt
-case $BASE in
-10.0) BASE_SUITE=trixie ;;
-*) BASE_SUITE=sid ;; # where a new line comes first
-esac
-apt_options() {
-    printf '%s ' "-o Dir::Etc::sourcelist=$APT/sources.list" \
-        "-o Dir::Etc::sourceparts=/dev/null" \
-        "-o Dir::State::Lists=$APT/lists" "-o Dir::Cache=$APT/cache" \
-        "-o APT::Sandbox::User=root"
-}
-# shellcheck disable=SC2046 # options, split on purpose
-apt_private() { command=$1; shift; "$command" $(apt_options) "$@"; }
+# run_module MODULE [ARGUMENT]...: of this checkout, or one of Debian's
+run_module() { (cd "$ROOT" && exec /usr/bin/python3 -m "$@"); }
 
-# apt_update: fetch the private configuration's lists, once a day at most
-apt_update() {
-    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-    key=
-    for file in /usr/share/keyrings/debian-archive-keyring.gpg \
-                /usr/share/keyrings/debian-archive-keyring.pgp; do
-        [ -e "$file" ] && key="[signed-by=$file] " && break
-    done
-    mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
-    apt-get indextargets --no-release-info \
-        --format "\$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' |
-        sort -u | while read -r suite uri; do
-            pocket=${suite#"$codename"}
-            case $pocket in
-            ''|-updates|-security) ;;
-            *) continue ;;
-            esac
-            say "deb $key$uri $suite main"
-            if [ "$BASE_SUITE" != sid ] || [ -z "$pocket" ]; then
-                say "deb-src $key$uri $BASE_SUITE$pocket main"
-            fi
-            if [ "$codename" = bookworm ] && [ -z "$pocket" ]; then
-                say "deb $key$uri bookworm-backports main"
-            fi
-        done > "$APT/sources.list.new"
-    [ -s "$APT/sources.list.new" ] || die "apt knows no source of the suite" \
-        "'$codename': this needs Debian 12 or 13 with a mirror in" \
-        "/etc/apt/sources.list or sources.list.d"
-    if ! cmp -s "$APT/sources.list.new" "$APT/sources.list" ||
-       [ -z "$(find "$APT/updated" -mtime -1 2>/dev/null)" ]; then
-        mv "$APT/sources.list.new" "$APT/sources.list"
-        rm -f "$APT/updated"
-        apt_private apt-get update --error-on=any
-        touch "$APT/updated"
-    fi
-}
-
-# download FOLDER PACKAGE...: these, and the libraries that they need and that
-# are not installed here.  The folder is complete, or it is not there.
-download() {
-    apt_update
-    rm -rf "$1" "$1.new"
-    mkdir -p "$1.new"
-    (
-        cd "$1.new" && shift
-        apt_private apt-get -s install --no-install-recommends "$@" > simulated
-        # shellcheck disable=SC2046 # a list of words
-        apt_private apt-get download "$@" \
-            $(sed -n 's/^Inst \(lib[^ ]*\).*/\1/p' simulated)
-        rm simulated
-    )
-    mv "$1.new" "$1"
-}
-
-# unpack_packages FOLDER TO: those in a folder
-unpack_packages() {
-    for package in "$1"/*.deb; do
-        dpkg-deb -x "$package" "$2"
-    done
-}
-
-# features COLUMN: of scripts/features, options (1) or packages (2), as far as
-# this release of Debian has them
+# features COLUMN: of scripts/package/features, options (1) or packages (2), as
+# far as this release of Debian has them
 features() {
     awk -F '|' -v column="$1" -v release="$(. /etc/os-release &&
                                             say "${VERSION_CODENAME:-}")" \
         '!/^#/ && NF && $3 != release { print $column }' \
-        "$ROOT/scripts/features" | tr '\n' ' '
+        "$ROOT/scripts/package/features" | tr '\n' ' '
 }

@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Draw the pictures in docs/, each from its source.
 
-usage: pictures.py [--check] [NAME...]
+usage: python3 -m scripts.pictures [--check] [NAME...]
 
 A picture that was made from its source as it is now is left alone.  With
 --check, none is drawn, and it is an error if one is not; that needs none of
@@ -103,11 +102,20 @@ def panic():
 
 
 def bench():
-    """The ratios of make bench, for gnuplot."""
-    rows = [f'"{what}" {ratio} {quartiles.replace(" to ", " ")}'
-            for what, _, _, ratio, quartiles in table('bench.md')[2:]]
+    """The ratios of make bench, for gnuplot.
+
+    A table of three columns has them: what, TCG, KVM.
+    """
+    rows = [row for row in table('bench.md') if len(row) == 3][2:]
+    lines = ['$rows << END', *(f'"{what}"' for what, *_ in rows), 'END']
+    for accel, column in ('tcg', 1), ('kvm', 2):
+        ratios = (re.fullmatch(r'(\S+) \((\S+) to (\S+)\)', row[column])
+                  for row in rows)
+        lines += [f'${accel} << END',
+                  *(' '.join([str(number), *ratio.groups()])
+                    for number, ratio in enumerate(ratios) if ratio), 'END']
     script = DOCS.parent / 'bench' / 'plot.gp'
-    return '\n'.join(['$ratios << END', *rows, 'END', script.read_text()])
+    return '\n'.join([*lines, script.read_text()])
 
 
 def paint(value):

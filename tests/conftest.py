@@ -1,15 +1,14 @@
-"""Where the tests find the guest and the demo; what they say at the end."""
+"""What tests share, and what they say at the end."""
 
-from pathlib import Path
-import sys
+from guest.tiny import assemble
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / 'guest'), str(ROOT / 'scripts')]
+import pytest
 
 
-def pytest_configure(config):
-    config.addinivalue_line('markers', 'variant: of what another test does; '
-                            'left to make soak and make coverage')
+@pytest.fixture(scope='session')
+def rom(tmp_path_factory):
+    """The firmware that a TinyGuest runs."""
+    return assemble(tmp_path_factory.mktemp('rom'))
 
 
 def pytest_terminal_summary(terminalreporter):

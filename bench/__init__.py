@@ -1,0 +1,1 @@
+"""The patched QEMU, measured against the unpatched one."""

@@ -1,0 +1,62 @@
+"""The one way to start a VM here: with QEMU's own package, and a time-out."""
+
+import asyncio
+
+from qemu.machine import QEMUMachine, QEMUQtestMachine
+from qemu.qmp import ExecuteError, QMPClient
+
+from . import PATCHED, TIMEOUT
+
+__all__ = ['VM', 'QtestVM', 'ExecuteError', 'QMPClient']
+
+
+class Machine:
+    """What all VMs can be asked.
+
+    :param args: QEMU's arguments
+    :param binary: the QEMU to run
+    :param machine: the machine type
+    :param options: more for QEMU's own class
+    """
+
+    def __init__(self, *args, binary=PATCHED, machine=None, **options):
+        super().__init__(str(binary), args=args, qmp_timer=TIMEOUT, **options)
+        if machine:
+            self.set_machine(machine)
+
+    def wait_for_event(self, name, **data):
+        """Wait for a QMP event.
+
+        :param name: the event's name
+        :param data: members that its data has to have, with their values
+        :return: the event
+        :raise TimeoutError: if none comes within TIMEOUT seconds
+        """
+        match = {'data': data} if data else None
+        try:
+            return self.event_wait(name, timeout=TIMEOUT, match=match)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f'no {name} event {data or ""}') from None
+
+    def status(self):
+        """The run state that query-status gives."""
+        return self.cmd('query-status')['status']
+
+    def record(self):
+        """The guest-panic member of query-status, or None."""
+        return self.cmd('query-status').get('guest-panic')
+
+
+class VM(Machine, QEMUMachine):
+    """A VM whose vCPUs run.
+
+    :param accel: what runs them
+    """
+
+    def __init__(self, *args, accel='tcg', **options):
+        super().__init__(*args, **options)
+        self.add_args('-accel', accel)
+
+
+class QtestVM(Machine, QEMUQtestMachine):
+    """A VM whose vCPUs do nothing: what a guest would do, qtest() does."""

@@ -1,0 +1,78 @@
+# shellcheck shell=sh
+# Building one commit and running its tests; what passed before, and has not
+# changed since, is not tested again.  See check-each and check-topics.
+
+EACH=$BUILD/each
+EACH_SRC=$BUILD/each-src
+mkdir -p "$EACH"
+touch "$EACH/passed"
+
+git_src worktree prune
+if [ ! -e "$EACH_SRC/configure" ]; then
+    step "each: check out" git_src worktree add -f --detach "$EACH_SRC" base
+fi
+
+# tests_of COMMIT: those of the series' qtests that it has
+tests_of() {
+    for test in $(qtests series long); do
+        ! git_src cat-file -e "$1:tests/qtest/$test.c" 2> /dev/null ||
+            say "$test"
+    done
+}
+
+# touches_firmware COMMIT SINCE: the tests that boot a firmware are for it, too
+touches_firmware() {
+    [ -n "$(git_src diff --name-only "$2" "$1" -- '*bios-tables-test*')" ]
+}
+
+# key_of COMMIT SINCE: a hash of all that decides whether it passes.  These
+# builds leave docs/ out; scripts/build has the options of configure.
+key_of() {
+    {
+        git_src ls-tree -r "$1" | grep -vP '\tdocs/'
+        tests_of "$1"
+        ! touches_firmware "$1" "$2" || say firmware
+        cat "$ROOT/scripts/check/one-commit.sh" \
+            "$ROOT/scripts/check/qtest.sh" "$ROOT/scripts/build"
+        gcc --version
+    } | git_src hash-object --stdin
+}
+
+# run_tests QTEST [ARGUMENT...]: at least one test passes, and none fails
+run_tests() {
+    run_qtest each each "$@" > "$SCRATCH/tap" 2>&1 ||
+        { cat "$SCRATCH/tap"; return 1; }
+    cat "$SCRATCH/tap"
+    grep -q '^ok [0-9]* [^ ]*$' "$SCRATCH/tap"
+}
+
+# build_and_test COMMIT SINCE
+build_and_test() {
+    git -C "$EACH_SRC" checkout -q -f --detach "$1"
+    tests=$(tests_of "$1")
+    # shellcheck disable=SC2046,SC2086 # lists of targets
+    "$ROOT/scripts/build" each qemu-system-x86_64 qemu-img \
+        $(printf 'tests/qtest/%s ' $tests bios-tables-test)
+    for test in $tests; do
+        run_tests "$test"
+    done
+    if touches_firmware "$1" "$2"; then
+        paths=$(run_qtest each each bios-tables-test -l | grep /q35/pvpanic-)
+        for path in $paths; do
+            run_tests bios-tables-test -p "$path"
+        done
+    fi
+}
+
+# check_commit WHAT COMMIT SINCE: it builds without a warning, and passes the
+# tests that it has; those with a firmware, if they changed since that commit
+check_commit() {
+    key=$(key_of "$2" "$3")
+    if grep -qx "$key" "$EACH/passed"; then
+        say "$1 ... passed before"
+        say "pass $1" >> "$RESULTS"
+        return 0
+    fi
+    check "$1" build_and_test "$2" "$3"
+    [ "$step_rc" -ne 0 ] || say "$key" >> "$EACH/passed"
+}

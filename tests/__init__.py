@@ -1,0 +1,1 @@
+"""What takes whole systems: Linux, libvirt, gdb, the unpatched QEMU."""

@@ -1,0 +1,215 @@
+"""The checks fail where they should: they are fed what nobody wants to see."""
+
+import fcntl
+import json
+import os
+import struct
+import subprocess
+
+from guest import ROOT
+from scripts import hyperv_msrs
+from scripts.check.coverage_report import complaints, reasons
+
+import pytest
+
+
+def results(commands, *arguments, **environment):
+    """Run shell commands that use scripts/check/results.sh.
+
+    :return: the last line, and whether the exit status is 0
+    """
+    run = subprocess.run(
+        ['env', '-u', 'NO_SKIPS', *(f'{name}={value}' for name, value
+                                    in environment.items()),
+         'sh', '-c', '. "$(dirname "$0")/../lib.sh"\n'
+         f'. "$(dirname "$0")/results.sh"\nLOGS=$SCRATCH\n'
+         f'{commands}\ntally', ROOT / 'scripts' / 'check' / 'made-up',
+         *arguments],
+        text=True, capture_output=True, check=False)
+    return run.stdout.splitlines()[-1], run.returncode == 0
+
+
+@pytest.mark.parametrize('tap, counts, fine', [
+    ('1..2\nok 1 /a\nok 2 /b', '2 passed, 0 failed, 0 skipped', True),
+    ('1..2\nok 1 /a\nok 2 /b # SKIP no KVM',
+     '1 passed, 0 failed, 1 skipped', True),
+    ('1..2\nok 1 /a\nok 2 /b # SKIP', '1 passed, 1 failed, 0 skipped', False),
+    ('1..2\nok 1 /a\nok 2 /b # TODO', '1 passed, 1 failed, 0 skipped', False),
+    ('1..2\nok 1 /a', '1 passed, 1 failed, 0 skipped', False),
+    ('ok 1 /a', '1 passed, 1 failed, 0 skipped', False),
+    ('1..0', '0 passed, 2 failed, 0 skipped', False),
+    ('', '0 passed, 2 failed, 0 skipped', False),
+    ('1..1\nok 1 /a # SKIP no KVM', '0 passed, 1 failed, 1 skipped', False),
+])
+def test_tap_counts_what_ran(tap, counts, fine):
+    assert results('run_qtest() { printf "%s\\n" "$tap"; }\n'
+                   'tap=$1; tap patched made-up', tap) == (counts, fine)
+
+
+def test_suite_that_is_skipped_is_not_passed(tmp_path):
+    """Each test is counted, where pytest has one line for all."""
+    suite = tmp_path / 'test_made_up.py'
+    suite.write_text(
+        'import pytest\n'
+        '@pytest.mark.parametrize("n", range(3))\n'
+        'def test_n(n):\n    pytest.skip("a reason:\\nof two lines")\n')
+    assert results('systems made-up -p tests.conftest "$1"', suite,
+                   PYTHONPATH=ROOT) == \
+        ('0 passed, 1 failed, 3 skipped', False)
+
+
+@pytest.mark.parametrize('reason, probe, fine', [
+    ('KVM: no /dev/kvm', 'say "KVM: no /dev/kvm"; false', True),
+    ('KVM: no /dev/kvm', 'say "KVM: works for tiny guests"', False),
+    ('KVM: no /dev/kvm', 'false', False),
+    ('KVM: a tiny guest hangs', 'say "KVM: a tiny guest hangs"; false', True),
+    ('KVM: a tiny guest hangs', 'say "KVM: no /dev/kvm"; false', False),
+    ('whatever nobody has thought of', 'true', False),
+])
+def test_no_skips_but_of_what_cannot_be_done(reason, probe, fine):
+    skip = (f'run_qtest() {{ {probe}; }}\n'
+            'say "pass a" >> "$RESULTS"; skip b "$1"')
+    assert results(skip, reason) == ('1 passed, 0 failed, 1 skipped', True)
+    assert results(skip, reason, NO_SKIPS=1)[1] == fine
+
+
+NO_MSRS = 'KVM: no crash MSRs of Hyper-V'
+
+
+@pytest.mark.parametrize('said, fine', [
+    (NO_MSRS, True), ('KVM: the crash MSRs of Hyper-V', False), ('', False)])
+def test_crash_msrs_of_the_host_are_no_reason_to_skip(said, fine, tmp_path):
+    """Whether the host has them is what scripts/hyperv_msrs.py says."""
+    (tmp_path / 'scripts').mkdir()
+    script = tmp_path / 'scripts' / 'hyperv_msrs.py'
+    script.write_text(f'#!/bin/sh\necho "{said}"\n')
+    script.chmod(0o755)
+    skip = ('run_qtest() { say "KVM: works for tiny guests"; }; ROOT=$2\n'
+            'say "pass a" >> "$RESULTS"; skip b "$1"')
+    assert results(skip, NO_MSRS, tmp_path, NO_SKIPS=1)[1] == fine
+
+
+@pytest.mark.parametrize('extension, msrs, there', [
+    (1, [0x10, 0x40000105, 0xc0000080], True),
+    (1, [0x10, 0x40000104], False),
+    (1, [], False),
+    (0, [0x40000105], False),
+])
+def test_host_is_asked_for_its_crash_msrs(monkeypatch, capsys, extension, msrs,
+                                          there):
+    """And only the numbers that the kernel has filled in are looked at."""
+    def ioctl(kvm, request, arg):
+        assert kvm.name == '/dev/null'
+        if request == 0xae03:
+            assert arg == 44
+            return extension
+        assert request == 0xc004ae02
+        assert struct.unpack_from('I', arg)[0] == len(arg) // 4 - 1
+        struct.pack_into(f'{len(msrs) + 2}I', arg, 0, len(msrs), *msrs,
+                         0x40000105)
+        return 0
+
+    monkeypatch.setattr(fcntl, 'ioctl', ioctl)
+    hyperv_msrs.main('/dev/null')
+    assert capsys.readouterr().out == \
+        f'KVM: {"the" if there else "no"} crash MSRs of Hyper-V\n'
+
+
+def test_without_kvm_there_is_all_else():
+    """What scripts/no-kvm runs sees the machine's /dev, but for kvm."""
+    look = subprocess.run(
+        [ROOT / 'scripts' / 'no-kvm', 'sh', '-c',
+         'ls -A /dev && echo > /dev/null && exit 7'],
+        text=True, capture_output=True, check=False)
+    if look.stderr.startswith('unshare: unshare failed'):
+        pytest.skip('no mount namespace')
+    assert (look.returncode, look.stderr) == (7, '')
+    assert set(look.stdout.split()) == set(os.listdir('/dev')) - {'kvm'}
+
+
+def suite(folder, tests, paths=''):
+    """Write what scripts/check/suites.py reads.
+
+    :param folder: where to
+    :param tests: for each name, the result that Meson has, and what it said
+    :return: the folder
+    """
+    folder.mkdir()
+    (folder / 'paths').write_text(paths)
+    (folder / 'suite.json').write_text(''.join(
+        json.dumps({'name': f'qemu:unit / {name}', 'result': result,
+                    'stdout': said}) + '\n'
+        for name, (result, said) in tests.items()))
+    return folder
+
+
+def compare(base, series):
+    """The lines that scripts/check/suites.py has for two folders."""
+    return subprocess.run(
+        [ROOT / 'scripts' / 'check' / 'suites.py', 'compare', base, series],
+        text=True, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize('before, after, said', [
+    ('OK', 'OK', 'pass t'),
+    ('OK', 'SKIP', 'fail t: SKIP patched, OK unpatched'),
+    ('OK', 'ERROR', 'fail t: ERROR patched, OK unpatched'),
+    ('OK', 'EXPECTEDFAIL', 'fail t: EXPECTEDFAIL patched, OK unpatched'),
+    ('OK', None, 'fail t: not run patched, OK unpatched'),
+    (None, 'FAIL', 'fail t: FAIL patched, not run unpatched'),
+    (None, 'SKIP', 'skip t: SKIP patched, not run unpatched'),
+    (None, 'OK', 'pass t'),
+    ('FAIL', 'OK', 'pass t'),
+    ('FAIL', 'FAIL', 'skip t: FAIL patched, FAIL unpatched'),
+    ('FAIL', 'TIMEOUT', 'fail t: TIMEOUT patched, FAIL unpatched'),
+    ('UNEXPECTEDPASS', 'UNEXPECTEDPASS',
+     'skip t: UNEXPECTEDPASS patched, UNEXPECTEDPASS unpatched'),
+])
+@pytest.mark.parametrize('of', ['test', 'path'])
+def test_what_passes_unpatched_has_to_pass_patched(of, before, after, said,
+                                                   tmp_path):
+    folders = []
+    for name, result in ('base', before), ('series', after):
+        tests = {'t': (result, '')} if of == 'test' and result else {}
+        paths = f'{result} t\n' if of == 'path' and result else ''
+        folders.append(suite(tmp_path / name, tests, paths))
+    assert compare(*folders) == [said]
+
+
+def test_each_case_that_passes_unpatched_has_to_pass_patched(tmp_path):
+    base = 'ok 1 /a\nok 2 /b\nok 3 /c # SKIP no root\nnot ok 4 /d\n'
+    series = 'ok 1 /a # SKIP no root\nok 3 /c # SKIP no root\nnot ok 4 /d\n'
+    assert compare(suite(tmp_path / 'base', {'t': ('OK', base)}),
+                   suite(tmp_path / 'series', {'t': ('OK', series)})) == [
+        'pass t', 'fail t /a: SKIP patched, OK unpatched',
+        'skip t /c: SKIP patched, SKIP unpatched no root',
+        'skip t /d: FAIL patched, FAIL unpatched',
+        'fail t /b: not run patched, OK unpatched']
+
+
+A_LINE, ITS_END = ('a.c', 'f', 'return a || b;'), ('a.c', 'f', '}')
+
+
+@pytest.mark.parametrize('entries, missed, said', [
+    ('a.c|f|1|return a || b;|chance\na.c|f|2|}|chance', 'l}}', []),
+    ('a.c|f|0-1|return a || b;|chance', '', []),
+    ('', 'l', ['a.c|f|return a || b;: 1 not reached, and no reason']),
+    ('a.c|f|1|return a || b;|s390', '',
+     ['a.c|f|return a || b;: 0 not reached, and not 1']),
+    ('a.c|f|1|}|s390', '}}', ['a.c|f|}: 2 not reached, and not 1']),
+    ('a.c|g|1|}|s390', '}', ['a.c|f|}: 1 not reached, and no reason',
+                             'a.c|g|}: there is no such line']),
+    ('a.c|f|0-1|return a|chance', '',
+     ['a.c|f|return a: there is no such line']),
+])
+def test_reasons_for_what_is_not_reached_fit(entries, missed, said):
+    missed = [{'l': A_LINE, '}': ITS_END}[letter] for letter in missed]
+    assert list(complaints(reasons(entries), [A_LINE, ITS_END, ITS_END],
+                           missed)) == said
+
+
+def test_reasons_are_entries():
+    """And there is no line without one."""
+    assert reasons((ROOT / 'tests' / 'uncovered').read_text())
+    with pytest.raises(AssertionError):
+        reasons('a.c|f|1|}|')

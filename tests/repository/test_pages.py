@@ -1,0 +1,151 @@
+"""What the pages name is there, and nothing that they show is left untried."""
+
+import os
+import re
+import subprocess
+
+from guest import BUILD, ROOT, SRC
+from tests.repository.pages import CHAPTER, PAGES, blocks
+
+import pytest
+
+# The blocks that another test takes from the page and does, by their beginning
+DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
+        'cd build/10.0/patched\n', '   0.0 s  host   started ')
+
+# The others, and why not
+NOT_DONE = {
+    'make demo ': 'whoever runs this has just typed one of them',
+    'git commit --fixup': 'it changes the tree',
+    'make rebase ': 'it takes another base',
+    'cd build/10.2/src\n': 'it takes another base',
+    'git range-diff base-10.0': 'it takes another base',
+    'make export BASE=10.2': 'it takes another base',
+    'cp build/10.2': 'it takes another base',
+    'python3 -m pytest tests/gdb/test_gdb.py\n': 'it is one of these tests',
+    'scripts/no-kvm make ': 'it runs all of them again',
+    'python3 -m bench.bench ': 'it takes minutes',
+    'make install ': 'it takes 20 minutes; test_install has the rest of it',
+    'make deb TOPICS=core\n': 'it takes longer still',
+    'apt-get install ./build/': 'it takes `make deb`, which does it',
+    'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
+    "scripts/check/mutants 'answers": 'it takes a build',
+    'makedumpfile --dump-dmesg ': 'test_dump does it',
+}
+
+
+def test_blocks_are_done_or_it_is_known_why_not():
+    shown = [text for page in [*PAGES, CHAPTER] for text in blocks(page)]
+    known = [*DONE, *NOT_DONE]
+    for text in shown:
+        assert any(text.startswith(start) for start in known), text
+    for start in known:
+        assert any(text.startswith(start) for text in shown), start
+
+
+def anchors(page):
+    """The names that the page's headings can be linked to by."""
+    headings = re.findall(r'^#+ (.*)$', page.read_text(), re.M)
+    return {re.sub(r'[^\w -]', '', heading).lower().replace(' ', '-')
+            for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
+        path, _, anchor = link.partition('#')
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_files_and_targets_are_there(page):
+    text = page.read_text()
+    code = re.findall(r'`([^`\n]+)`', text)
+    for path in code:
+        if re.fullmatch(r'(docs|scripts|tests|guest|bench|patches|system|hw|'
+                        r'include|migration|monitor|gdbstub|dump|qapi)/\S+',
+                        path):
+            assert any(next(folder.glob(name), None)
+                       for folder in (ROOT, SRC)
+                       for name in (path, f'{path}.c', f'{path}.rst')), path
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(),
+                             re.M))
+    said = code + re.findall(r'^    (make .*)$', text, re.M)
+    for target in re.findall(r'^make ([a-z-]+)', '\n'.join(said), re.M):
+        assert target in targets, target
+
+
+def test_functions_are_where_the_page_says():
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    named = re.findall(r'`(\w+)\(\)`\s+in\s+`([^`]+)`', page)
+    assert named
+    for function, path in named:
+        assert re.search(rf'^\w.*\b{function}\(|^{function}\(',
+                         (SRC / path).read_text(), re.M), (function, path)
+
+
+def test_libvirt_shows_what_the_page_says():
+    """Each pair of states in the table is one that test_libvirt expects."""
+    page = (ROOT / 'docs' / 'libvirt.md').read_text()
+    table = page[page.index('| | libvirt shows | QEMU is |'):].split('\n\n')[0]
+    seen = (ROOT / 'tests' / 'reversible' / 'test_libvirt.py').read_text()
+    for row in table.splitlines()[2:]:
+        shown, state = (cell.partition(',')[0]
+                        for cell in row.strip('| ').split(' | ')[1:])
+        pair = f"'{shown}'" if state == 'gone' else f"'{shown}', '{state}'"
+        assert pair in seen, row
+
+
+def topics():
+    """For each topic, its patches: the title, the subsystem and the file."""
+    found = {}
+    patches = ROOT / 'patches' / BUILD.name
+    for name in (patches / 'series').read_text().split():
+        subject = re.search(r'^Subject: \[PATCH\] (.*?)\n\n',
+                            (patches / name).read_text(), re.M | re.S).group(1)
+        subsystem, title = ' '.join(subject.split()).split(': ', 1)
+        topic = found.setdefault(name.partition('/')[0], {})
+        topic[title] = subsystem, patches / name
+    return found
+
+
+def test_all_patches_are_listed():
+    """Topic by topic, in the order of the series."""
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    listed = {topic: [' '.join(line.split()) for line in re.findall(
+        r'^\d+\. (`.*?`: \*\*.*?\*\*)', section, re.M | re.S)]
+        for topic, section in re.findall(
+            r'^## (\d+-[a-z-]+): (.*?)(?=^## |\Z)', page, re.M | re.S)}
+    series = {topic: [f'`{subsystem}`: **{title}**' for title, (subsystem, _)
+                      in patches.items()]
+              for topic, patches in topics().items()}
+    assert list(listed.items()) == list(series.items())
+
+
+def defects():
+    """The rows of packaging.md's table of single defects."""
+    page = (ROOT / 'docs' / 'packaging.md').read_text()
+    table = page[page.index('| defect | topic |'):].split('\n\n')[0]
+    for row in table.splitlines()[2:]:
+        defect, topic, titles = row.strip('| ').split(' | ')
+        yield pytest.param(topic.strip('`'),
+                           re.findall(r'\*\*(.*?)\*\*', titles), id=defect)
+
+
+@pytest.mark.parametrize('topic, titles', defects())
+def test_patches_that_end_a_defect_apply(topic, titles, tmp_path):
+    """Their code, to the base alone; the topic is that of the last one."""
+    files = {title: path for patches in topics().values()
+             for title, (_, path) in patches.items()}
+    assert files[titles[-1]].parent.name == topic
+
+    def git(*command):
+        subprocess.run(['git', '-C', SRC, *command], check=True, env={
+            **os.environ, 'GIT_INDEX_FILE': str(tmp_path / 'index')})
+
+    git('read-tree', 'base')
+    for title in titles:
+        git('apply', '--cached', '--exclude=MAINTAINERS', '--exclude=tests/*',
+            '--exclude=docs/*', files[title])

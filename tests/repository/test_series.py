@@ -1,0 +1,234 @@
+"""The series as files and as commits, in a tree of a few lines."""
+
+import os
+import shutil
+import subprocess
+
+from guest import ROOT
+
+import pytest
+
+CORE = '1-pvpanic', '2-reversible', '3-machines'
+# What check-topics does with a commit here: there is nothing to build
+BUILD_AND_TEST = '''
+build_and_test() { ! git_src grep -q BROKEN "$1"; }
+'''
+
+
+class Clone:
+    """A clone of this repository, whose QEMU has a few files.
+
+    :param folder: where to
+    :param patches: another one's, or None
+    """
+
+    def __init__(self, folder, patches=None):
+        self.folder = folder
+        self.tree = folder / 'build' / '10.0' / 'src'
+        self.patches = folder / 'patches' / '10.0'
+        qemu = folder / 'qemu'
+        qemu.mkdir(parents=True)
+        for name, text in {'VERSION': '10.0.0\n', 'configure': '',
+                           'a': '1\n2\n3\n4\n5\n6\n7\n8\n'}.items():
+            (qemu / name).write_text(text)
+        shutil.copytree(ROOT / 'scripts', folder / 'scripts')
+        with open(folder / 'scripts' / 'check' / 'one-commit.sh', 'a',
+                  encoding='utf-8') as script:
+            script.write(BUILD_AND_TEST)
+        if patches:
+            shutil.copytree(patches, self.patches)
+        else:
+            self.patches.mkdir(parents=True)
+            (self.patches / 'series').touch()
+            (self.patches / 'tested').write_text('from qemu\n')
+        self.run('series/tree')
+
+    def run(self, script, *arguments, fails=False, **environment):
+        """Run one of scripts/.
+
+        :param fails: whether it has to fail
+        :return: what it said
+        """
+        done = subprocess.run(
+            [self.folder / 'scripts' / script, *arguments], text=True,
+            env={**os.environ, 'BASE': '10.0', 'TOPICS': 'all',
+                 'QEMU_SRC': str(self.folder / 'qemu'),
+                 'XDG_CACHE_HOME': str(self.folder / 'cache'), **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def git(self, *arguments):
+        """Run git in the tree, and return what it says."""
+        return subprocess.run(['git', '-C', self.tree, *arguments], text=True,
+                              stdout=subprocess.PIPE, check=True).stdout
+
+    def commit(self, message, **files):
+        """Commit these files, by name, or nothing."""
+        for name, text in files.items():
+            (self.tree / name).write_text(text)
+        self.git('add', '-A')
+        self.git('commit', '-q', '--allow-empty', '-m', message)
+
+    def exported(self):
+        """What is exported: content by path."""
+        return {str(path.relative_to(self.patches)): path.read_bytes()
+                for path in self.patches.rglob('*') if path.is_file()}
+
+
+@pytest.fixture(name='clone')
+def clone_with_two_topics(tmp_path):
+    clone = Clone(tmp_path / 'clone')
+    clone.commit('1-pvpanic: a device\n\nWhat it is.\n# Not a comment')
+    clone.commit('a: change a line', a='1\n2\n3\nfour\n5\n6\n7\n8\n')
+    clone.commit('b: add a file', b='b\n')
+    clone.commit('2-reversible: a run state\n\nWhat it is.')
+    clone.commit('b: change it', b='B\n')
+    clone.run('series/export')
+    return clone
+
+
+def test_export_has_a_folder_for_each_topic(clone):
+    exported = clone.exported()
+    series = ['1-pvpanic/0001-a-change-a-line.patch',
+              '1-pvpanic/0002-b-add-a-file.patch',
+              '2-reversible/0001-b-change-it.patch']
+    assert exported.pop('series').decode().splitlines() == series
+    assert exported.pop('1-pvpanic/0000-cover-letter.txt') == \
+        b'1-pvpanic: a device\n\nWhat it is.\n# Not a comment\n'
+    assert exported.pop('2-reversible/0000-cover-letter.txt')
+    assert exported.pop('tested')
+    assert list(exported) and set(exported) == set(series)
+    for patch in exported.values():
+        assert b'\nindex ' not in patch
+        assert b' | ' not in patch
+
+
+def test_everybody_gets_the_same_tree_and_the_same_export(clone, tmp_path):
+    others = [Clone(tmp_path / name, clone.patches) for name in 'xy']
+    hashes = {other.git('rev-parse', 'series') for other in others}
+    assert len(hashes) == 1
+    assert not others[0].git('diff', 'series',
+                             clone.git('rev-parse', 'series^{tree}').strip())
+    others[0].run('series/export')
+    assert others[0].exported() == clone.exported()
+    others[0].run('check/lint', 'canonical')
+
+
+def test_a_patch_in_front_changes_names_in_its_topic_only(clone, tmp_path):
+    before = clone.exported()
+    other = Clone(tmp_path / 'other')
+    other.git('fetch', '-q', clone.tree, 'series')
+    cover = clone.git('rev-list', '--reverse', 'base..series').split()[0]
+    other.git('reset', '-q', '--hard', cover)
+    other.commit('c: come first', c='c\n')
+    other.git('cherry-pick', '--allow-empty', f'{cover}..FETCH_HEAD')
+    other.run('series/export')
+    after = other.exported()
+    assert '1-pvpanic/0003-b-add-a-file.patch' in after
+    for path in before:
+        if path.startswith('2-'):
+            assert after[path] == before[path]
+
+
+def test_git_am_and_quilt_take_the_series(clone):
+    series = [clone.patches / path for path in
+              (clone.patches / 'series').read_text().split()]
+    clone.git('checkout', '-q', '--detach', 'base')
+    clone.git('am', '-q', *series)
+    assert not clone.git('diff', 'series', 'HEAD')
+    clone.git('checkout', '-q', 'series')
+    clone.run('check/lint', 'applies_to_debian')
+    series[0].write_text(series[0].read_text().replace('\n 2\n', '\n two\n'))
+    assert 'does not apply' in clone.run('check/lint', 'applies_to_debian',
+                                         fails=True)
+
+
+@pytest.mark.parametrize('message, files, said', [
+    ('fixup! b: change it', {'b': 'x\n'}, 'is to become part of another'),
+    ('nothing', {}, 'changes nothing, and is no cover letter'),
+    ('3-machines: a title', {}, 'the last topic has no patch'),
+    ('1-pvpanic: again', {}, 'begins a topic that was there before'),
+    ('3-machines: a title', {'b': 'x\n'}, 'and changes files'),
+    ('b: a binary file', {'b': 'x\0y\n'}, 'a patch with a binary file'),
+])
+def test_what_cannot_be_exported_is_one_error(clone, message, files, said):
+    before = clone.exported()
+    clone.commit(message, **files)
+    assert said in clone.run('series/export', fails=True)
+    assert clone.exported() == before
+
+
+def test_a_patch_without_a_topic_is_an_error(tmp_path):
+    clone = Clone(tmp_path / 'clone')
+    clone.commit('b: add a file', b='b\n')
+    assert "'b: add a file' is in no topic" in clone.run('series/export',
+                                                         fails=True)
+
+
+def test_cover_letter_that_changed_is_taken(clone):
+    cover = clone.patches / '1-pvpanic' / '0000-cover-letter.txt'
+    cover.write_text('1-pvpanic: another title\n')
+    assert 'changed after the tree' in clone.run('series/export', fails=True)
+    clone.run('series/tree')
+    assert '1-pvpanic: another title' in clone.git('log', '--format=%s')
+    cover.write_text('a title\n')
+    assert "does not begin with '1-pvpanic: '" in clone.run('series/tree',
+                                                            fails=True)
+
+
+@pytest.mark.parametrize('topics, said', [
+    ('all', ''), ('2-reversible 1-pvpanic', ''),
+    ('', 'TOPICS= names no topic'), ('core', "no topic '3-machines'"),
+    ('1-pvpanic 4-x', "no topic '4-x'; there are: all core 1-pvpanic"),
+    ('.*', "no topic '.*'")])
+def test_topics_that_are_not_there_are_one_error(clone, topics, said):
+    (clone.tree / '.git' / 'origin').write_text('Debian 10.0.0')
+    printed = clone.run('package/deb', 'check', fails=bool(said),
+                        TOPICS=topics)
+    assert said in printed
+    assert printed.count('\n') == bool(said)
+
+
+@pytest.fixture(name='topics')
+def clone_with_a_core_and_more(tmp_path):
+    """4-record needs nothing of others, 5-moments needs that."""
+    clone = Clone(tmp_path / 'clone')
+    for topic in CORE:
+        clone.commit(f'{topic}: a title')
+        clone.commit(f'{topic[0]}: a file', **{topic[0]: 'x\n'})
+    clone.commit('4-record: a title')
+    clone.commit('r: a file', r='r\n')
+    clone.commit('5-moments: a title')
+    clone.commit('r: another line', r='r\nm\n')
+    clone.run('series/export')
+    return clone
+
+
+def test_topics_stand_on_the_core_or_say_why_not(topics):
+    said = topics.run('check/topics', fails=True).splitlines()
+    assert any('5-moments/0001-r-another-line.patch does not apply' in line
+               for line in said)
+    assert said[-2:] == ['FAILED: topics: 5-moments on the core alone',
+                         '2 passed, 1 failed, 0 skipped']
+    needs = topics.patches / 'needs'
+    needs.write_text('5-moments|4-record|it changes its file\n')
+    said = topics.run('check/topics').splitlines()
+    assert 'topics: the core alone ... passed before' in said
+    assert said[-2:] == [
+        'SKIPPED: topics: 5-moments on the core alone: it needs 4-record: '
+        'it changes its file', '3 passed, 0 failed, 1 skipped']
+    needs.write_text(needs.read_text() + '4-record|5-moments|no reason\n')
+    said = topics.run('check/topics', fails=True)
+    assert 'FAILED: topics: 4-record does not stand' in said
+
+
+def test_each_patch_is_checked_once(topics):
+    topics.commit('r: does not work', r='BROKEN\n')
+    said = topics.run('check/each', fails=True).splitlines()
+    assert said[-2:] == ['FAILED: each: 5-moments/2 r: does not work',
+                         '5 passed, 1 failed, 0 skipped']
+    topics.git('reset', '-q', '--hard', 'HEAD^')
+    said = topics.run('check/each').splitlines()
+    assert said[-1] == '5 passed, 0 failed, 0 skipped'
+    assert all(line.endswith('passed before') for line in said[:-1])
