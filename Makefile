@@ -113,10 +113,8 @@ bench: tree
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/bench
 
-pictures: tree
+pictures:
 	@scripts/setup/packages pictures
-	@scripts/build patched qemu-system-x86_64
-	@scripts/setup/guest
 	@/usr/bin/python3 -m scripts.pictures
 
 coverage: tree

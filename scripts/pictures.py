@@ -15,9 +15,7 @@ from pathlib import Path
 import re
 import subprocess
 import sys
-import textwrap
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 DOCS = Path(__file__).resolve().parent.parent / 'docs'
 SVG = 'http://www.w3.org/2000/svg'
@@ -120,49 +118,6 @@ def bench():
     return '\n'.join([*lines, script.read_text()])
 
 
-# What never is the same: times, and what the kernel's version brings
-VARIES = re.compile(r'(?<=Linux version ).*|(?<=capability )\d+'
-                    r'|(?<=the last )\d+')
-
-
-def run_demo():
-    """The rows of a demo that runs now."""
-    # This needs a tree, and no other picture does
-    from scripts.demo import timeline
-    return list(timeline())
-
-
-def is_in_picture(rows, picture=DOCS / 'demo.svg'):
-    """Whether what demo.timeline() yields is what the picture shows."""
-    texts = ElementTree.parse(picture).iter(f'{{{SVG}}}text')
-    shown = [(who.text, ' '.join(part.text for part in what))
-             for _, who, *what in texts]
-    return [(who, VARIES.sub('...', what)) for _, who, what in rows] == \
-        [(who, VARIES.sub('...', what)) for who, what in shown]
-
-
-def draw_demo(rows):
-    """Draw what demo.timeline() yields."""
-    colours = {'host': '#57606a', 'guest': '#000000', 'QMP': '#1f5fa8'}
-    lines, y = [], 0
-    for seconds, who, what in rows:
-        y += 20
-        fill = '#ffe3e0' if 'GUEST_PANICKED {' in what else '#ffffff'
-        wrapped = textwrap.wrap(what, 46, break_on_hyphens=False)
-        lines.append(f'<rect x="-5" y="{y - 15}" width="470" fill="{fill}"'
-                     f' height="{16 * len(wrapped) + 4}"/>'
-                     f'<text y="{y}" fill="{colours[who]}">'
-                     f'<tspan x="45" text-anchor="end">{seconds:.1f} s</tspan>'
-                     f'<tspan x="53">{who}</tspan>')
-        for number, part in enumerate(wrapped):
-            y += 16 if number else 0
-            lines.append(f'<tspan x="100" y="{y}">{escape(part)}</tspan>')
-        lines.append('</text>')
-    return '\n'.join([f'<svg xmlns="{SVG}" viewBox="0 0 460 {y + 5}"'
-                      ' font-family="monospace" font-size="13">',
-                      *lines, '</svg>'])
-
-
 def paint(value):
     """A colour as DARK has it."""
     rgb = re.fullmatch(r'rgb\( *(\d+), *(\d+), *(\d+)\)', value)
@@ -256,10 +211,6 @@ PICTURES = {
         'Patched against unpatched: ratios and their quartiles',
         None,
         bench, run('gnuplot', '-')),
-    'demo': (
-        'make demo: a Linux guest that panics and lives',
-        None,
-        run_demo, draw_demo),
 }
 
 
@@ -286,16 +237,9 @@ def up_to_date(name, check):
     """
     path = DOCS / f'{name}.svg'
     title, text, get_content, draw = PICTURES[name]
-    source = f'{STYLE}{title}{text}'
-    if get_content is not run_demo:
-        content = get_content()
-        source += content
-        fine = is_drawn(path, source)
-    elif check:
-        fine = is_drawn(path, source)  # test_demo looks at the rest
-    else:
-        content = run_demo()
-        fine = is_drawn(path, source) and is_in_picture(content, path)
+    content = get_content()
+    source = f'{STYLE}{title}{text}{content}'
+    fine = is_drawn(path, source)
     if not fine and not check:
         path.write_text(with_hash(finish(draw(content), title, text), source))
         print(f'docs/{path.name}: drawn')

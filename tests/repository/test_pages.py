@@ -1,6 +1,8 @@
 """What the pages name is there, and nothing that they show is left untried."""
 
+import os
 import re
+import subprocess
 
 from guest import BUILD, ROOT, SRC
 from tests.repository.pages import CHAPTER, PAGES, blocks
@@ -9,7 +11,7 @@ import pytest
 
 # The blocks that another test takes from the page and does, by their beginning
 DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
-        'cd build/10.0/patched\n')
+        'cd build/10.0/patched\n', '   0.0 s  host   started ')
 
 # The others, and why not
 NOT_DONE = {
@@ -24,6 +26,7 @@ NOT_DONE = {
     'scripts/no-kvm make ': 'it runs all of them again',
     'python3 -m bench.bench ': 'it takes minutes',
     'make install ': 'it takes 20 minutes; test_install has the rest of it',
+    'make deb TOPICS=core\n': 'it takes longer still',
     'apt-get install ./build/': 'it takes `make deb`, which does it',
     'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
     "scripts/check/mutants 'answers": 'it takes a build',
@@ -74,6 +77,15 @@ def test_files_and_targets_are_there(page):
         assert target in targets, target
 
 
+def test_functions_are_where_the_page_says():
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    named = re.findall(r'`(\w+)\(\)`\s+in\s+`([^`]+)`', page)
+    assert named
+    for function, path in named:
+        assert re.search(rf'^\w.*\b{function}\(|^{function}\(',
+                         (SRC / path).read_text(), re.M), (function, path)
+
+
 def test_libvirt_shows_what_the_page_says():
     """Each pair of states in the table is one that test_libvirt expects."""
     page = (ROOT / 'docs' / 'libvirt.md').read_text()
@@ -86,18 +98,54 @@ def test_libvirt_shows_what_the_page_says():
         assert pair in seen, row
 
 
-def test_all_patches_are_listed():
-    """In the order of the series, with the subsystem and the title of each."""
-    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
-    listed = [' '.join(line.split()) for line in re.findall(
-        r'^\d+\. (`.*?`: \*\*.*?\*\*)', page[page.index('## The patches'):],
-        re.M | re.S)]
+def topics():
+    """For each topic, its patches: the title, the subsystem and the file."""
+    found = {}
     patches = ROOT / 'patches' / BUILD.name
-    subjects = []
     for name in (patches / 'series').read_text().split():
-        text = (patches / name).read_text()
-        subject = re.search(r'^Subject: \[PATCH\] (.*?)\n\n', text,
-                            re.M | re.S).group(1)
+        subject = re.search(r'^Subject: \[PATCH\] (.*?)\n\n',
+                            (patches / name).read_text(), re.M | re.S).group(1)
         subsystem, title = ' '.join(subject.split()).split(': ', 1)
-        subjects.append(f'`{subsystem}`: **{title}**')
-    assert listed == subjects
+        topic = found.setdefault(name.partition('/')[0], {})
+        topic[title] = subsystem, patches / name
+    return found
+
+
+def test_all_patches_are_listed():
+    """Topic by topic, in the order of the series."""
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    listed = {topic: [' '.join(line.split()) for line in re.findall(
+        r'^\d+\. (`.*?`: \*\*.*?\*\*)', section, re.M | re.S)]
+        for topic, section in re.findall(
+            r'^## (\d+-[a-z-]+): (.*?)(?=^## |\Z)', page, re.M | re.S)}
+    series = {topic: [f'`{subsystem}`: **{title}**' for title, (subsystem, _)
+                      in patches.items()]
+              for topic, patches in topics().items()}
+    assert list(listed.items()) == list(series.items())
+
+
+def defects():
+    """The rows of packaging.md's table of single defects."""
+    page = (ROOT / 'docs' / 'packaging.md').read_text()
+    table = page[page.index('| defect | topic |'):].split('\n\n')[0]
+    for row in table.splitlines()[2:]:
+        defect, topic, titles = row.strip('| ').split(' | ')
+        yield pytest.param(topic.strip('`'),
+                           re.findall(r'\*\*(.*?)\*\*', titles), id=defect)
+
+
+@pytest.mark.parametrize('topic, titles', defects())
+def test_patches_that_end_a_defect_apply(topic, titles, tmp_path):
+    """Their code, to the base alone; the topic is that of the last one."""
+    files = {title: path for patches in topics().values()
+             for title, (_, path) in patches.items()}
+    assert files[titles[-1]].parent.name == topic
+
+    def git(*command):
+        subprocess.run(['git', '-C', SRC, *command], check=True, env={
+            **os.environ, 'GIT_INDEX_FILE': str(tmp_path / 'index')})
+
+    git('read-tree', 'base')
+    for title in titles:
+        git('apply', '--cached', '--exclude=MAINTAINERS', '--exclude=tests/*',
+            '--exclude=docs/*', files[title])
