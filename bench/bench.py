@@ -171,8 +171,10 @@ async def instructions(binary, counts, cpu):
     with vm, client.listener('STOP') as stops:
         vm.launch()
         await client.accept()
-        for turn, steps in {'panic': ['cont', PANIC], 'stop': ['cont', 'stop'],
-                            'query': ['query-status']}.items():
+        # Panics last: of these, query-status has a record
+        for turn, steps in {'query': ['query-status'],
+                            'stop': ['cont', 'stop'],
+                            'panic': ['cont', PANIC]}.items():
             for turns in COUNT_TURNS:
                 for step in turns * steps:
                     await asyncio.sleep(COUNT_PAUSE)
