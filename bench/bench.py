@@ -51,7 +51,7 @@ QUIET_TIME = .05     # seconds
 FLOOD_RUNS = 5       # per binary and accelerator
 FLOOD_VCPUS = 4      # of the guest that has more than one
 FLOOD_TIME = 2       # seconds
-FLOOD_WARM_UP = .5   # seconds
+FLOOD_WARM_UP = 1    # second
 IDLE_TIME = .3       # seconds
 CLOSE_RUNS = 5       # per binary
 CLOSE_TIME = 2       # seconds
@@ -658,6 +658,8 @@ async def measure_flood(results, folder):
                     ('events', 'events a second', 2),
                     ('memory', 'growth of memory, in KiB/s', 0),
                     ('slower', 'query-status, flooded / idle', 2)):
+                if key == 'slower' and 'vCPUs' in what:
+                    continue  # more threads than cores make it slow
                 results.add_goal(accel, f'{what}: {name}', statistics.median(
                     run[key] for run in values[accel]['patched']), goal)
 
