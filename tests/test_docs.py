@@ -242,6 +242,8 @@ NOT_DONE = {
     'make export BASE=10.2': 'it takes another base',
     'cp build/10.2': 'it takes another base',
     'python3 -m pytest tests/test_gdb.py\n': 'it is one of these tests',
+    'scripts/no-kvm make check\n': 'it is another make check',
+    'python3 bench/bench.py ': 'it measures, and decides no test',
     'make install ': 'it takes 20 minutes; test_install has the rest of it',
     'apt-get install ./build/': 'it takes `make deb`, which does it',
     'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
