@@ -67,6 +67,14 @@ def test_no_skips_but_of_what_cannot_be_done(reason, probe, fine):
     assert results(skip, reason, NO_SKIPS=1)[1] == fine
 
 
+def test_kvm_is_probed_once_for_all_skips(tmp_path):
+    probes = tmp_path / 'probes'
+    results('run_qtest() { say probed >> "$PROBES"; false; }\n'
+            'skip a "$1"; skip b "$1"', 'KVM: a tiny guest hangs',
+            NO_SKIPS=1, PROBES=probes)
+    assert probes.read_text() == 'probed\n'
+
+
 def suite(folder, tests, paths=''):
     """Write what scripts/suites.py reads.
 
