@@ -100,7 +100,7 @@ check-topics: tree
 check-targets: tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
-	@scripts/build targets-unpatched qemu-system-s390x
+	@scripts/build targets-unpatched qemu-system-s390x qemu-system-ppc64
 	@scripts/check/targets
 
 check-mutants: tree

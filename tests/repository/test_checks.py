@@ -127,6 +127,14 @@ def test_without_kvm_there_is_all_else():
     assert set(look.stdout.split()) == set(os.listdir('/dev')) - {'kvm'}
 
 
+def test_kvm_is_probed_once_for_all_skips(tmp_path):
+    probes = tmp_path / 'probes'
+    results('run_qtest() { say probed >> "$PROBES"; false; }\n'
+            'skip a "$1"; skip b "$1"', 'KVM: a tiny guest hangs',
+            NO_SKIPS=1, PROBES=probes)
+    assert probes.read_text() == 'probed\n'
+
+
 def suite(folder, tests, paths=''):
     """Write what scripts/check/suites.py reads.
 
