@@ -144,14 +144,14 @@ def timeline(**options):
         yield time.monotonic() - start, who, what
 
 
-def main():
+def main(*arguments):
     """Print the timeline."""
     parser = argparse.ArgumentParser(description='A Linux guest that panics '
                                      'and lives.')
     parser.add_argument('--core', action='store_const', const=(None, None),
                         default=(1, 2), dest='counts', help='a QEMU with the '
                         'core alone, which does not count panics')
-    options = vars(parser.parse_args())
+    options = vars(parser.parse_args(arguments))
     last = 'nothing'
     try:
         for seconds, who, what in timeline(**options):
@@ -167,4 +167,4 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

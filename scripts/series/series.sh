@@ -39,7 +39,7 @@ note_applied() {
 chosen_topics() {
     topics_there=$(topics_of "$PATCHES")
     case $TOPICS in
-    all) topics_named=$(say "$topics_there" | tr '\n' ' ') ;;
+    all) say "$topics_there"; return 0 ;;
     core) topics_named=$CORE ;;
     *) topics_named=$TOPICS ;;
     esac
