@@ -66,8 +66,9 @@ def configure(built, prefix, module=True):
         for name, folder in files.items()) +
         "install_symlink('link', pointing_to: 'qemu-system-x86_64',"
         " install_dir: 'bin')\n")
-    subprocess.run(['meson', 'setup', '--reconfigure', '--prefix', prefix,
-                    built, source], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(['/usr/bin/meson', 'setup', '--reconfigure', '--prefix',
+                    prefix, built, source], check=True,
+                   stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(name='built')

@@ -1,0 +1,1 @@
+"""6-dumps: what other tools read in a dump."""

@@ -1,0 +1,1 @@
+"""7-gdb: what gdb sees of a panic."""

@@ -1,0 +1,1 @@
+"""3-machines: each machine type, beside the unpatched QEMU."""

@@ -1,0 +1,1 @@
+"""5-moments: migration, to and from the unpatched QEMU."""

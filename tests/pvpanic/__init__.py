@@ -1,0 +1,1 @@
+"""1-pvpanic: the device."""

@@ -1,0 +1,1 @@
+"""4-record: no panic is lost, and none leaves anything behind."""

@@ -1,0 +1,1 @@
+"""This repository: its pages, checks, series and packages."""

@@ -1,0 +1,1 @@
+"""2-reversible: the run state, with Linux and with libvirt."""
