@@ -51,7 +51,7 @@ class Clone:
         """
         done = subprocess.run(
             [self.folder / 'scripts' / script, *arguments], text=True,
-            env={**os.environ, 'BASE': '10.0', 'TOPICS': 'all',
+            env={**os.environ, 'BASE': '10.0', 'TOPICS': 'all', 'NO_SKIPS': '',
                  'QEMU_SRC': str(self.folder / 'qemu'),
                  'XDG_CACHE_HOME': str(self.folder / 'cache'), **environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
