@@ -8,6 +8,7 @@
 AUTHOR='Reversible pvpanic'
 EMAIL=pvpanic@localhost.invalid
 COVER=0000-cover-letter.txt # no patch, and not in `series`
+COVER_END='Patches:' # what follows in that file is not of the letter itself
 # The topics that stand alone, without the others
 CORE="1-pvpanic 2-reversible 3-machines"
 
@@ -73,7 +74,8 @@ commit_cover() {
         die "patches/$BASE/$2/$COVER does not begin with '$2: ' and a title"
     cover=$(GIT_AUTHOR_DATE=2000-01-01T00:00:00Z \
             GIT_COMMITTER_DATE=2000-01-01T00:00:00Z \
-            git -C "$1" commit-tree -p HEAD -F "$PATCHES/$2/$COVER" 'HEAD^{tree}')
+            git -C "$1" commit-tree -p HEAD -m "$(sed "/^$COVER_END\$/,\$d" \
+                "$PATCHES/$2/$COVER")" 'HEAD^{tree}')
     git -C "$1" reset -q --soft "$cover"
 }
 
@@ -159,7 +161,11 @@ topic_commits() {
 # of patches, no version of git, and no sum of what one can read below.
 export_topic() {
     mkdir "$1"
-    git_src cat-file commit "$2" | sed '1,/^$/d' | git stripspace > "$1/$COVER"
+    {
+        git_src cat-file commit "$2" | sed '1,/^$/d' | git stripspace
+        printf '\n%s\n\n' "$COVER_END"
+        git_src log --reverse --format=%s "$2..$3" | awk '{ print NR ". " $0 }'
+    } > "$1/$COVER"
     git_src -c core.quotePath=true -c diff.algorithm=default \
         -c diff.noprefix=false -c diff.mnemonicPrefix=false \
         format-patch --quiet --output-directory "$1" \

@@ -95,7 +95,8 @@ def test_export_has_a_folder_for_each_topic(clone):
               '2-reversible/0001-b-change-it.patch']
     assert exported.pop('series').decode().splitlines() == series
     assert exported.pop('1-pvpanic/0000-cover-letter.txt') == \
-        b'1-pvpanic: a device\n\nWhat it is.\n# Not a comment\n'
+        (b'1-pvpanic: a device\n\nWhat it is.\n# Not a comment\n\n'
+         b'Patches:\n\n1. a: change a line\n2. b: add a file\n')
     assert exported.pop('2-reversible/0000-cover-letter.txt')
     assert exported.pop('tested')
     assert list(exported) and set(exported) == set(series)
