@@ -16,7 +16,7 @@ QTESTS = $(call qtests,series|long|base|paths)
 TARGET_QTESTS = $(call qtests,targets|aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
-	export check-each check-topics check-upstream check-targets check-mutants \
+	lint export check-each check-topics check-upstream check-targets check-mutants \
 	soak coverage fuzz bench pictures docs rebase
 .NOTPARALLEL:
 
@@ -32,6 +32,7 @@ help:
 	@echo '  make build            both builds, with all of QEMU'\''s tools and tests'
 	@echo '  make check            lint, the qtests, the system tests'
 	@echo '  make export           the tree'\''s commits to patches/$(BASE)'
+	@echo '  make lint             the static checks of make check: a minute'
 	@echo
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make check-topics     so does the core alone, and each other topic on it'
@@ -90,6 +91,9 @@ soak: tree
 	@scripts/setup/guest
 	@scripts/setup/libvirt
 	@scripts/check/soak
+
+lint: tree
+	@scripts/check/all lint
 
 check-each: tree
 	@scripts/check/each

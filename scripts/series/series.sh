@@ -117,6 +117,26 @@ apply_series() {
     note_applied
 }
 
+# subject_is_right SUBJECT: as QEMU's are
+subject_is_right() {
+    subject_wrong=
+    case $1 in
+    *.) subject_wrong="ends with a full stop" ;;
+    *': '*) ;;
+    *) subject_wrong="names no subsystem ('subsystem: what it does')" ;;
+    esac
+    [ "${#1}" -le 76 ] ||
+        subject_wrong="has ${#1} columns, and 76 is the limit"
+    [ -z "$subject_wrong" ] ||
+        die "'$1' $subject_wrong; reword it: git rebase -i base"
+}
+
+has_no_patch() {
+    die "the topic '$(printf '%s' "$seen" | sed 's/ $//; s/.* //')' has no" \
+        "patch; commit one after its cover letter, or drop that:" \
+        "git rebase -i base"
+}
+
 # topic_commits: "COMMIT TOPIC" for each empty commit of the tree; an error, if
 # one is not the begin of a topic, or a patch is in none
 topic_commits() {
@@ -135,8 +155,10 @@ topic_commits() {
             if [ "$its" != "$tree" ]; then
                 [ -z "$topic" ] || die "'$subject' begins a topic, and changes" \
                     "files; make the cover letter an empty commit"
-                [ "$seen" != ' ' ] || die "'$subject' is in no topic; an empty" \
-                    "commit 'TOPIC: title' has to come first"
+                [ "$seen" != ' ' ] || die "'$subject' is in no topic; move it" \
+                    "behind a cover letter, an empty commit 'TOPIC: title':" \
+                    "git rebase -i base"
+                subject_is_right "$subject"
                 count=$((count + 1))
             else
                 [ -n "$topic" ] || die "'$subject' changes nothing, and is no" \
@@ -145,14 +167,13 @@ topic_commits() {
                 *" $topic "*) die "'$subject' begins a topic that was there" \
                     "before" ;;
                 esac
-                [ "$count" -gt 0 ] || die "the topic before '$subject' has no" \
-                    "patch"
+                [ "$count" -gt 0 ] || has_no_patch
                 seen="$seen$topic " count=0
                 say "$commit $topic"
             fi
             tree=$its
         done
-        [ "$count" -gt 0 ] || die "the last topic has no patch"
+        [ "$count" -gt 0 ] || has_no_patch
     }
 }
 

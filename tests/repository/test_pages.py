@@ -16,13 +16,14 @@ DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
 # The others, and why not
 NOT_DONE = {
     'make demo ': 'whoever runs this has just typed one of them',
-    'git commit --fixup': 'it changes the tree',
+    'git commit -a --fixup': 'it changes the tree',
     'make rebase ': 'it takes another base',
     'cd build/10.2/src\n': 'it takes another base',
     'git range-diff base-10.0': 'it takes another base',
     'make export BASE=10.2': 'it takes another base',
     'cp build/10.2': 'it takes another base',
-    'python3 -m pytest tests/gdb/test_gdb.py\n': 'it is one of these tests',
+    '/usr/bin/python3 -m pytest tests/gdb/test_gdb.py\n':
+        'it is one of these tests',
     'scripts/no-kvm make ': 'it runs all of them again',
     'python3 -m bench.bench ': 'it takes minutes',
     'make install ': 'it takes 20 minutes; test_install has the rest of it',

@@ -148,7 +148,10 @@ def test_git_am_and_quilt_take_the_series(clone):
 @pytest.mark.parametrize('message, files, said', [
     ('fixup! b: change it', {'b': 'x\n'}, 'is to become part of another'),
     ('nothing', {}, 'changes nothing, and is no cover letter'),
-    ('3-machines: a title', {}, 'the last topic has no patch'),
+    ('3-machines: a title', {}, "the topic '3-machines' has no patch"),
+    ('b: ' + 74 * 'x', {'b': 'x\n'}, 'has 77 columns, and 76 is the limit'),
+    ('b: stop it.', {'b': 'x\n'}, 'ends with a full stop'),
+    ('change it', {'b': 'x\n'}, 'names no subsystem'),
     ('1-pvpanic: again', {}, 'begins a topic that was there before'),
     ('3-machines: a title', {'b': 'x\n'}, 'and changes files'),
     ('b: a binary file', {'b': 'x\0y\n'}, 'a patch with a binary file'),
