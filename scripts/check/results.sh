@@ -136,7 +136,7 @@ lacks() {
     *userfaultfd*|*'background snapshots'*|*'no post-copy here'*)
         ! perl -e 'exit(syscall(323, 0) < 0)' ;; # userfaultfd(0)
     *'KVM: no crash MSRs of Hyper-V')
-        [ "KVM: ${1##*KVM: }" = "$("$ROOT/scripts/hyperv_msrs.py")" ] ;;
+        [ "KVM: ${1##*KVM: }" = "$("$ROOT/scripts/check/hyperv_msrs.py")" ] ;;
     *'KVM: '*) # the words of the probe, so that one that cannot run is none
         ask_kvm
         [ "KVM: ${1##*KVM: }" = "$kvm_said" ] ;;

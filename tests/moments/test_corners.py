@@ -12,10 +12,6 @@ def machine(*args, **options):
                    **options)
 
 
-def status(vm):
-    return vm.cmd('query-status')['status']
-
-
 def panic(vm):
     vm.qtest('outb 0x505 1')
 
@@ -28,18 +24,18 @@ def test_dump_of_no_memory(tmp_path, panics, state):
         vm.launch()
         if panics:
             panic(vm)
-            assert vm.event_wait('STOP', timeout=TIMEOUT)
+            vm.wait_for_event('STOP')
         with pytest.raises(ExecuteError, match='no guest memory to dump'):
             vm.cmd('dump-guest-memory', paging=False,
                    protocol=f'file:{tmp_path}/dump', begin=1 << 40,
                    length=4096)
-        assert status(vm) == state
+        assert vm.status() == state
         names = [event['event'] for event in vm.get_qmp_events()]
         assert names == (['GUEST_PANICKED'] if panics else ['STOP', 'RESUME'])
         # Nothing is left of it that would be in the way of another one
         vm.cmd('dump-guest-memory', paging=False,
                protocol=f'file:{tmp_path}/dump', begin=0, length=4096)
-        assert status(vm) == state
+        assert vm.status() == state
 
 
 def test_device_with_a_bus_is_unplugged():
@@ -51,8 +47,7 @@ def test_device_with_a_bus_is_unplugged():
             bus = '/machine/peripheral/disk/disk.0'
             assert vm.cmd('qom-get', path=bus, property='realized')
             vm.cmd('device_del', id='disk')
-            assert vm.event_wait('DEVICE_DELETED', timeout=TIMEOUT,
-                                 match={'data': {'device': 'disk'}})
+            vm.wait_for_event('DEVICE_DELETED', device='disk')
             with pytest.raises(ExecuteError, match='not found'):
                 vm.cmd('qom-get', path=bus, property='realized')
 
@@ -64,16 +59,15 @@ def test_stop_while_a_migration_comes_in(tmp_path):
                  'migration.x-events=on') as to, machine() as vm:
         to.launch()
         to.cmd('stop')
-        assert status(to) == 'inmigrate'
+        assert to.status() == 'inmigrate'
         to.cmd('migrate-incoming', uri=uri)
         vm.launch()
         panic(vm)
-        assert vm.event_wait('STOP', timeout=TIMEOUT)
+        vm.wait_for_event('STOP')
         vm.cmd('cont')
         vm.cmd('migrate', uri=uri)
-        assert to.event_wait('MIGRATION', timeout=TIMEOUT,
-                             match={'data': {'status': 'completed'}})
-        assert status(to) == 'paused'
+        to.wait_for_event('MIGRATION', status='completed')
+        assert to.status() == 'paused'
         assert not [event for event in to.get_qmp_events()
                     if event['event'] == 'RESUME']
 
@@ -93,7 +87,7 @@ def test_background_snapshot_that_cannot_flush_a_disk(tmp_path, stops, state):
         vm.launch()
         if stops:
             panic(vm)
-            assert vm.event_wait('STOP', timeout=TIMEOUT)
+            vm.wait_for_event('STOP')
         try:
             vm.cmd('migrate-set-capabilities', capabilities=[
                 {'capability': 'background-snapshot', 'state': True}])
@@ -103,12 +97,11 @@ def test_background_snapshot_that_cannot_flush_a_disk(tmp_path, stops, state):
         assert not vm.cmd('human-monitor-command',
                           command_line='qemu-io -d ide "write 0 512"')
         vm.cmd('migrate', uri=f'file:{tmp_path}/snapshot')
-        assert vm.event_wait('MIGRATION', timeout=TIMEOUT,
-                             match={'data': {'status': 'failed'}})
-        assert status(vm) == state
+        vm.wait_for_event('MIGRATION', status='failed')
+        assert vm.status() == state
         vm.cmd('stop')
         vm.cmd('cont')
-        assert status(vm) == 'running'
+        assert vm.status() == 'running'
 
 
 # A client could set it now: the main loop has not come to the request yet
@@ -127,10 +120,9 @@ def test_shutdown_that_pauses_forgets_the_exit_code_of_a_panic():
                  wrapper=[*gdb, '--args']) as vm:
         vm.launch()
         panic(vm)
-        assert vm.event_wait('SHUTDOWN', timeout=TIMEOUT,
-                             match={'data': {'reason': 'guest-panic'}})
-        assert vm.event_wait('STOP', timeout=TIMEOUT)
-        assert status(vm) == 'shutdown'
+        vm.wait_for_event('SHUTDOWN', reason='guest-panic')
+        vm.wait_for_event('STOP')
+        assert vm.status() == 'shutdown'
         assert vm.cmd('query-action')['shutdown'] == 'pause'
         vm.cmd('quit')
         vm.wait(timeout=TIMEOUT)

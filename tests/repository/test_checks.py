@@ -7,7 +7,7 @@ import struct
 import subprocess
 
 from guest import ROOT
-from scripts import hyperv_msrs
+from scripts.check import hyperv_msrs
 from scripts.check.coverage_report import complaints, reasons
 
 import pytest
@@ -79,9 +79,9 @@ NO_MSRS = 'KVM: no crash MSRs of Hyper-V'
 @pytest.mark.parametrize('said, fine', [
     (NO_MSRS, True), ('KVM: the crash MSRs of Hyper-V', False), ('', False)])
 def test_crash_msrs_of_the_host_are_no_reason_to_skip(said, fine, tmp_path):
-    """Whether the host has them is what scripts/hyperv_msrs.py says."""
-    (tmp_path / 'scripts').mkdir()
-    script = tmp_path / 'scripts' / 'hyperv_msrs.py'
+    """Whether the host has them is what scripts/check/hyperv_msrs.py says."""
+    script = tmp_path / 'scripts' / 'check' / 'hyperv_msrs.py'
+    script.parent.mkdir(parents=True)
     script.write_text(f'#!/bin/sh\necho "{said}"\n')
     script.chmod(0o755)
     skip = ('run_qtest() { say "KVM: works for tiny guests"; }; ROOT=$2\n'
