@@ -106,6 +106,21 @@ def test_crashed_domain_comes_back(libvirt, events, start):
     assert domain.state() == 'shut off (destroyed)'
 
 
+def test_libvirt_passes_on_why_the_guest_panicked(libvirt, events, start):
+    domain = start()
+    load_vmcoreinfo(domain)
+    crash(domain, events)
+    message = 'Kernel panic - not syncing: sysrq triggered crash'
+    last = domain.qmp('query-status')['guest-panic']['last']
+    assert last['message'] == message
+    log = domain.virsh('qemu-monitor-command', '--hmp', 'info guest-log')
+    assert message in log
+    # A session's counterpart of /var/log/libvirt/qemu
+    kept = libvirt.folder / 'cache' / 'libvirt' / 'qemu' / 'log'
+    assert (f'guest panicked: {message}\n' in
+            (kept / f'{domain.name}.log').read_text())
+
+
 @pytest.mark.parametrize('when, on_crash', [
     pytest.param('before', 'preserve', marks=variant),
     ('before', 'destroy'), ('during', 'destroy'),
