@@ -5,13 +5,13 @@ import re
 import subprocess
 
 from guest import BUILD, ROOT, SRC
-from tests.repository.pages import CHAPTER, PAGES, blocks
+from tests.repository.pages import CHAPTER, PAGES, block, blocks
 
 import pytest
 
 # The blocks that another test takes from the page and does, by their beginning
 DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
-        'cd build/10.0/patched\n', '   0.0 s  host   started ')
+        'cd build/10.0/patched\n', '   0.0 s  host   ')
 
 # The others, and why not
 NOT_DONE = {
@@ -32,6 +32,8 @@ NOT_DONE = {
     'QEMU_BUILD=/opt/qemu/bin ': 'test_demo does it, with another QEMU',
     "scripts/check/mutants 'answers": 'it takes a build',
     'makedumpfile --dump-dmesg ': 'test_dump does it',
+    'virsh qemu-monitor-command NAME': 'test_libvirt does it',
+    'QMP    GUEST_PANICKED ': 'it is the end of the demo',
 }
 
 
@@ -42,6 +44,18 @@ def test_blocks_are_done_or_it_is_known_why_not():
         assert any(text.startswith(start) for start in known), text
     for start in known:
         assert any(text.startswith(start) for text in shown), start
+
+
+def test_first_picture_is_the_end_of_the_demo():
+    def lines(start):
+        return re.sub(r'^ *[\d.]+ s  |(?<=log    \[) *[\d.]+', '',
+                      block(PAGES[0], start), flags=re.M).splitlines()
+
+    picture = lines('QMP    GUEST_PANICKED ')
+    demo = lines('   0.0 s  host   ')
+    assert picture[-1] == demo[-1]
+    left = iter(demo)
+    assert all(line in left for line in picture)
 
 
 def anchors(page):
