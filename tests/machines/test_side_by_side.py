@@ -155,8 +155,8 @@ def test_machine_property_help(machine_type, added):
 
 
 @pytest.mark.parametrize('device, removed, added', [
-    ('pvpanic', ['ioport'], ['action', 'iobase', 'ioport']),
-    ('pvpanic-pci', [], ['action'])])
+    ('pvpanic', ['ioport'], ['action', 'iobase', 'ioport', 'message']),
+    ('pvpanic-pci', [], ['action', 'message'])])
 def test_device_help(device, removed, added):
     gone, new = differences(*(output(binary, '-device', f'{device},help')
                               for binary in BINARIES))
@@ -236,18 +236,26 @@ def test_schema():
     assert 'GUEST_PANICKED/arg-type/action/^pause' in unpatched
     assert not unpatched - patched
     record, command = 'query-status/ret-type/guest-panic', 'query-action'
+    log = 'query-guest-log'
     new = patched - unpatched
     # Whatever is below a new member or command is new
-    assert {path for path in new
-            if not path.startswith((f'{record}/', f'{command}/'))} == {
+    assert {path for path in new if not path.startswith(
+            (f'{record}/', f'{command}/', f'{log}/'))} == {
         'GUEST_PANICKED/$reversible',
         'GUEST_PANICKED/arg-type/action/^reset',
         'GUEST_PANICKED/arg-type/count',
         'GUEST_PANICKED/arg-type/count/!int',
+        'GUEST_PANICKED/arg-type/*message',
+        'GUEST_PANICKED/arg-type/message',
+        'GUEST_PANICKED/arg-type/message/!string',
         'GUEST_CRASHLOADED/arg-type/action/^reset',
         'GUEST_CRASHLOADED/arg-type/count',
         'GUEST_CRASHLOADED/arg-type/count/!int',
+        'GUEST_CRASHLOADED/arg-type/*message',
+        'GUEST_CRASHLOADED/arg-type/message',
+        'GUEST_CRASHLOADED/arg-type/message/!string',
         'query-action',
+        'query-guest-log',
         'query-machines/ret-type/*builtin-pvpanic',
         'query-machines/ret-type/builtin-pvpanic',
         'query-machines/ret-type/builtin-pvpanic/!boolean',
@@ -260,7 +268,12 @@ def test_schema():
         'panicked', 'crashloaded', 'last'}
     assert {path.removeprefix(f'{record}/last/') for path in new
             if re.match(f'{record}/last/[^/]*$', path)} == {
-        'type', 'action', 'timestamp', 'device', '*device', 'info', '*info'}
+        'type', 'action', 'timestamp', 'device', '*device',
+        'message', '*message', 'info', '*info'}
     assert {path.removeprefix(f'{command}/ret-type/') for path in new
             if re.match(f'{command}/ret-type/[^/]*$', path)} == {
         'panic', '*panic', 'reboot', 'shutdown', 'watchdog'}
+    assert {path.removeprefix(f'{log}/') for path in new
+            if re.match(f'{log}/[^/]*-type/[^/!]*$', path)} == {
+        'arg-type/max-size', 'arg-type/*max-size', 'ret-type/release',
+        'ret-type/log', 'ret-type/truncated'}

@@ -20,6 +20,7 @@ class Property:
         self.flavour = flavour
         self.name = info['name']
         self._bits = re.match(r'uint(\d+)$', info['type'])
+        self._is_bool = info['type'] == 'bool'
         self.default = info.get('default-value')
         alias = re.match('alias of (.*)', info.get('description', ''))
         # An error about its range names the property behind an alias
@@ -35,9 +36,10 @@ class Property:
 
     def bad_json(self):
         """What it does not take as JSON."""
-        return ['""', '"x"', '"0"', 'null', 'true', '{}', '[]', '1.5', '-1',
+        return ['""', '"x"', '"0"', 'null', '{}', '[]', '1.5', '-1',
                 str(2 ** 64), str(10 ** 400), DEEP,
-                str(2 ** int(self._bits[1])) if self._bits else '0']
+                str(2 ** int(self._bits[1])) if self._bits else '0',
+                *([] if self._is_bool else ['true'])]
 
 
 def find_properties():
@@ -69,8 +71,9 @@ def test_properties_are_found():
     found = {(prop.flavour, prop.name) for prop in SETTABLE}
     assert found >= {
         ('pvpanic', 'iobase'), ('pvpanic', 'ioport'), ('pvpanic', 'events'),
-        ('pvpanic', 'action'), ('pvpanic-pci', 'events'),
-        ('pvpanic-pci', 'action')}
+        ('pvpanic', 'action'), ('pvpanic', 'message'),
+        ('pvpanic-pci', 'events'), ('pvpanic-pci', 'action'),
+        ('pvpanic-pci', 'message')}
     assert 'pvpanic-pci' in PCI
 
 
@@ -81,7 +84,7 @@ def test_device_option():
             Run('-device', f'{device}={text}').assert_refused(prop.reason)
     for prop in SETTABLE:
         Run('-device', f'{prop.flavour},{prop.name}=,{prop.name}='
-            f'{prop.default}').assert_started()
+            f'{json.dumps(prop.default).strip(chr(34))}').assert_started()
 
 
 def test_device_option_in_json():
