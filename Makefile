@@ -88,7 +88,7 @@ endif
 soak: tree
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
-	@scripts/setup/guest
+	@scripts/setup/guest kernels
 	@scripts/setup/libvirt
 	@scripts/check/soak
 

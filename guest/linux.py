@@ -90,6 +90,16 @@ class Console:
         """Let the guest panic."""
         self.type('echo c > /proc/sysrq-trigger')
 
+    def hand_over_note(self):
+        """Let the guest load the driver that tells QEMU of its VMCOREINFO.
+
+        :raise ValueError: if it does not load
+        """
+        self.type('insmod /modules/qemu_fw_cfg.ko; echo "insmod: $?"')
+        said = self.wait_for_line('insmod: ')
+        if said != 'insmod: 0':
+            raise ValueError(f'the driver of fw_cfg does not load: {said}')
+
 
 def load_crash_kernel(console):
     """Let a guest that has initramfs-kdump be ready for kdump.
@@ -105,23 +115,24 @@ def load_crash_kernel(console):
 
 
 class LinuxGuest(VM, Console):
-    """A VM that boots build/guest: see guest/init for what runs in it.
+    """A VM that boots Linux: see guest/init for what runs in it.
 
     :param args: QEMU's arguments besides the kernel
     :param append: more for the kernel command line
     :param machine: the machine type
     :param memory: the size of its memory, in MiB
-    :param initramfs: one of the two in build/guest
+    :param kernel: the folder that scripts/setup/guest has made of it
+    :param initramfs: one of those there
     :param options: more for VM
     """
 
     def __init__(self, *args, append='', machine='pc', memory=256,
-                 initramfs='initramfs', **options):
+                 kernel=GUEST, initramfs='initramfs', **options):
         super().__init__(*args, machine=machine, **options)
         self.set_console()
         self.add_args('-m', str(memory), '-nodefaults',
-                      '-kernel', str(GUEST / 'vmlinuz'),
-                      '-initrd', str(GUEST / initramfs),
+                      '-kernel', str(kernel / 'vmlinuz'),
+                      '-initrd', str(kernel / initramfs),
                       '-append', f'console=ttyS0 {append}')
 
     def _post_launch(self):

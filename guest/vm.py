@@ -1,6 +1,7 @@
 """The one way to start a VM here: with QEMU's own package, and a time-out."""
 
 import asyncio
+import base64
 
 from qemu.machine import QEMUMachine, QEMUQtestMachine
 from qemu.qmp import ExecuteError, QMPClient
@@ -45,6 +46,14 @@ class Machine:
     def record(self):
         """The guest-panic member of query-status, or None."""
         return self.cmd('query-status').get('guest-panic')
+
+    def guest_log(self, **limit):
+        """What query-guest-log returns, with the log as bytes.
+
+        :param limit: max_size, if not the default
+        """
+        reply = self.cmd('query-guest-log', **limit)
+        return {**reply, 'log': base64.b64decode(reply['log'])}
 
 
 class VM(Machine, QEMUMachine):
