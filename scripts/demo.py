@@ -1,7 +1,7 @@
 """The demo: a Linux guest panics, and lives.
 
-Boots Debian's kernel under TCG with a pvpanic device and panic=2, and prints
-what happens as it happens.  A line is printed after the fact that it tells of
+Boots Debian's kernel under TCG with a pvpanic and a vmcoreinfo device and
+panic=2, and prints what happens as it happens.  A line is printed after the fact that it tells of
 was seen: if one does not come, this says which, and exits with 1.
 """
 
@@ -16,7 +16,9 @@ from guest import PATCHED
 from guest.linux import LinuxGuest
 from guest.vm import VM
 
-ARGS = ('-device', 'pvpanic,iobase=0x505')
+ARGS = ('-device', 'pvpanic,iobase=0x505', '-device', 'vmcoreinfo')
+PANIC = 'Kernel panic - not syncing: sysrq triggered crash'
+LAST_LINES = 5
 
 
 def expect(what, value, expected):
@@ -32,6 +34,8 @@ def until_ready(vm):
     driver = vm.wait_until_ready()
     expect('a driver for pvpanic', bool(driver), True)
     yield 'guest', driver
+    vm.hand_over_note()
+    yield 'guest', 'insmod qemu_fw_cfg.ko: QEMU knows where its log is'
     # SeaBIOS turned the guest's reboot into a second, harder RESET: drop it
     expect('status', vm.status(), 'running')
     vm.get_qmp_events()
@@ -40,7 +44,8 @@ def until_ready(vm):
 def panic(vm, count):
     """Crash the guest, and wait until QEMU has stopped it.
 
-    :param count: how many panics that makes, if QEMU counts them, or None
+    :param count: how many panics that makes, or None for a QEMU that does not
+                  count them, and knows of no log
     """
     vm.crash()
     yield 'guest', 'echo c > /proc/sysrq-trigger'
@@ -49,6 +54,7 @@ def panic(vm, count):
     yield 'QMP', f'GUEST_PANICKED {event["data"]}'
     expect('action', event['data']['action'], 'pause')
     expect('count', event['data'].get('count'), count)
+    expect('message', event['data'].get('message'), count and PANIC)
     vm.wait_for_event('STOP')
     expect('status', vm.status(), 'guest-panicked')
     yield 'QMP', 'query-status: guest-panicked'
@@ -93,6 +99,15 @@ def dump(vm, folder):
     yield 'QMP', f'dump-guest-memory: {size} MiB; still guest-panicked'
 
 
+def last_words(vm):
+    """Ask for the end of the guest's log."""
+    log = vm.guest_log()['log'].decode()
+    expect('the panic in the log', PANIC in log, True)
+    yield 'QMP', f'query-guest-log; its last {LAST_LINES} lines:'
+    for line in log.splitlines()[-LAST_LINES:]:
+        yield 'log', line
+
+
 def ask(binary=PATCHED):
     """Ask a QEMU without a machine whether its pvpanic can be trusted."""
     with VM(binary=binary, machine='none') as vm:
@@ -115,6 +130,8 @@ def scenario(binary=PATCHED, counts=(1, 2)):
     :raise ValueError: if something else happens
     :raise TimeoutError: if nothing happens
     """
+    yield 'host', 'the question that management asks a binary up front'
+    yield from ask(binary)
     with LinuxGuest(*ARGS, append='panic=2', binary=binary) as vm, \
             tempfile.TemporaryDirectory(prefix='pvpanic-demo-') as folder:
         vm.launch()
@@ -128,10 +145,8 @@ def scenario(binary=PATCHED, counts=(1, 2)):
         yield from until_ready(vm)
         yield from panic(vm, counts[1])
         yield from dump(vm, folder)
-        yield from command(vm, 'cont', 'running')
-        yield from reboot(vm, counts[1])
-    yield 'host', 'the question that management asks a binary up front'
-    yield from ask(binary)
+        if counts[1] is not None:
+            yield from last_words(vm)
 
 
 def timeline(**options):
