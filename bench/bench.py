@@ -21,10 +21,12 @@ import struct
 import subprocess
 import time
 
+from bench.linux_log import LinuxLog
 from bench.page import BINARIES, Results, write
 from guest import BUILD, PATCHED, ROOT, UNPATCHED
 from guest.tiny import FOREVER, TinyGuest, assemble, share
 from guest.vm import QMPClient, QtestVM
+from qemu.machine.qtest import QEMUQtestProtocol
 
 QEMU = {'unpatched': UNPATCHED, 'patched': PATCHED}
 KVM_PROBE = BUILD / 'patched' / 'tests' / 'qtest' / 'pvpanic-guest-test'
@@ -49,6 +51,12 @@ FLOOD_VCPUS = 4      # of the guest that has more than one
 FLOOD_TIME = 2       # seconds
 FLOOD_WARM_UP = 1    # second
 IDLE_TIME = .3       # seconds
+LOGS = {'128 KiB': (17, 4 << 20), '16 MiB': (24, 80 << 20)}  # and the memory
+LOG_ROUNDS = 11      # of VMs, per accelerator and size
+LOG_TURNS = 60       # per VM
+LOG_QUERIES = 9      # per round
+LOG_GOALS = {64: 5, 1024: 50}  # KiB, milliseconds
+MESSAGE_GOAL = 100   # microseconds
 CLOSE_RUNS = 5       # per binary
 CLOSE_TIME = 2       # seconds
 DUMP_SIZE = 1 << 20  # bytes
@@ -59,7 +67,8 @@ STORM_PANICS = 1920  # per binary, accelerator, size and round
 QUICK = {'COUNT_RUNS': 2, 'COUNT_TURNS': (5, 10), 'CYCLE_PAIRS': 2,
          'CYCLE_TURNS': 20, 'VCPU_PAIRS': 2, 'VCPU_TURNS': 10,
          'LATENCY_BLOCKS': 2, 'LATENCY_PANICS': 30, 'QUIET_PAIRS': 2,
-         'QUIET_TURNS': 4, 'FLOOD_RUNS': 2, 'FLOOD_TIME': .5, 'CLOSE_RUNS': 2,
+         'QUIET_TURNS': 4, 'FLOOD_RUNS': 2, 'FLOOD_TIME': .5, 'LOG_ROUNDS': 2,
+         'LOG_TURNS': 5, 'LOG_QUERIES': 2, 'CLOSE_RUNS': 2,
          'CLOSE_TIME': 1, 'STORM_SIZES': (2, 4, 8), 'STORM_PANICS': 32}
 
 
@@ -76,14 +85,19 @@ class Guest:
     :param rom: the guest, assembled
     :param panic: what a panic does: see -action
     :param stalled: have a second monitor, which nobody reads
+    :param log: what LinuxLog takes besides the file, for a VM with a
+                vmcoreinfo device; or None
     :param args: more arguments for QEMU
     :param options: more for TinyGuest
     """
 
-    def __init__(self, binary, rom, panic, *args, stalled=False, **options):
+    def __init__(self, binary, rom, panic, *args, stalled=False, log=None,
+                 **options):
         self.vm = TinyGuest(rom, '-action', f'panic={panic}', '-S', *args,
                             binary=binary, **options)
         self._stalled = stalled
+        self._log_options = log
+        self.log = None
         self._exit = contextlib.AsyncExitStack()
         self.client = QMPClient()
 
@@ -92,6 +106,9 @@ class Guest:
         folder = self.vm.temp_dir
         self.vm.add_args('-qmp', f'unix:{folder}/qmp')
         self.vm.set_qmp_monitor(False)
+        if self._log_options:
+            self.vm.add_args('-qtest', f'unix:{folder}/qtest,server=on,'
+                             'wait=off', '-qtest-log', 'none')
         if self._stalled:
             self.vm.add_args('-qmp', f'unix:{folder}/stalled')
             listener = self._exit.enter_context(
@@ -107,6 +124,12 @@ class Guest:
             stalled.sendall(b'{"execute": "qmp_capabilities"}')
         await self.client.accept()
         self._exit.push_async_callback(disconnect, self.client)
+        if self._log_options:
+            self.log = LinuxLog(self.vm.ram, **self._log_options)
+            qtest = QEMUQtestProtocol(f'{folder}/qtest')
+            qtest.connect()
+            self.log.hand_over(qtest.cmd)
+            qtest.close()
 
     async def stop(self):
         """End it, and leave nothing behind."""
@@ -138,7 +161,7 @@ def dumped(counts, part):
     return int(re.search('^totals: (.*)', text, re.M)[1])
 
 
-async def instructions(binary, counts, cpu):
+async def instructions(binary, counts, cpu, log_device=None):
     """How many instructions all threads of a QEMU without a guest take.
 
     How often its loops turn depends on which thread comes first, and on when
@@ -147,6 +170,8 @@ async def instructions(binary, counts, cpu):
 
     :param counts: a file, in a folder that has no dumps of it yet
     :param cpu: which one
+    :param log_device: None, or the pvpanic of a guest with a log, of which
+                       only panics are counted then
     :return: those of a turn of what clients do all the time
     """
     policy = ['chrt', '-f', '1']
@@ -154,26 +179,41 @@ async def instructions(binary, counts, cpu):
         policy = ['chrt', '-b', '0']  # next best, where that is not permitted
     vm = QtestVM(
         '-nodefaults', '-m', '16', '-S', '-rtc', 'clock=vm', '-qtest-log',
-        'none', '-action', 'panic=pause', '-device', 'pvpanic', binary=binary,
+        'none', '-action', 'panic=pause', '-device', log_device or 'pvpanic',
+        binary=binary,
         wrapper=['taskset', '-c', str(cpu), *policy,
                  'setarch', '-R', 'valgrind', '-q', '--tool=callgrind',
                  '--fair-sched=yes', f'--callgrind-out-file={counts}'])
     vm.add_args('-qmp', f'unix:{vm.temp_dir}/qmp')
     vm.set_qmp_monitor(False)
+    ram, log = Path(vm.temp_dir) / 'ram', None
+    if log_device:
+        size_bits, size = LOGS['128 KiB']
+        vm.add_args('-device', 'vmcoreinfo', '-m', str(size >> 20),
+                    '-object', f'memory-backend-file,id=ram,size={size},'
+                    f'share=on,mem-path={ram}', '-machine',
+                    'memory-backend=ram')
     client = QMPClient()
     await client.start_server(f'{vm.temp_dir}/qmp')
     result, part = {}, 0
     with vm, client.listener('STOP') as stops:
         vm.launch()
         await client.accept()
+        if log_device:
+            log = LinuxLog(ram, size, size_bits)
+            log.hand_over(vm.qtest)
         # Panics last: of these, query-status has a record
         for turn, steps in {'query': ['query-status'],
                             'stop': ['cont', 'stop'],
                             'panic': ['cont', PANIC]}.items():
+            if log and turn != 'panic':
+                continue
             for turns in COUNT_TURNS:
-                for step in turns * steps:
+                for number, step in enumerate(turns * steps, part << 20):
                     await asyncio.sleep(COUNT_PAUSE)
                     if step == PANIC:
+                        if log:
+                            log.renew(number)
                         vm.qtest(step)
                     else:
                         await client.execute(step)
@@ -190,10 +230,11 @@ async def instructions(binary, counts, cpu):
     return result
 
 
-async def count(folder):
+async def count(folder, **devices):
     """The instructions of both binaries, at the same time.
 
     :param folder: gets what callgrind writes
+    :param devices: by binary, instructions()'s log_device, if any
     :return: by binary, what instructions() returns
     """
     cpus = sorted(os.sched_getaffinity(0))
@@ -202,7 +243,8 @@ async def count(folder):
         for old in folder.glob(f'callgrind.{name}*'):
             old.unlink()
         jobs.append(asyncio.to_thread(asyncio.run, instructions(
-            binary, folder / f'callgrind.{name}', cpus[number % len(cpus)])))
+            binary, folder / f'callgrind.{name}', cpus[number % len(cpus)],
+            devices.get(name))))
     return dict(zip(QEMU, await asyncio.gather(*jobs)))
 
 
@@ -279,6 +321,47 @@ async def cycles(rom, turns, *args, **options):
             for name in turned(BINARIES, turn):
                 times[name].append(await cycle(running[name]))
     return {name: statistics.median(times[name]) for name in BINARIES}
+
+
+async def messages(rom, accel, size_bits, memory):
+    """Guests with a full log panic, are paused and continued, in turn.
+
+    :param accel: what runs them
+    :param size_bits: log_buf_len is two to the power of that
+    :param memory: of a guest, in bytes
+    :return: medians of cycle(), by binary, 'off' for a patched one that looks
+             for no message, and 'vain' for one that finds none; and by KiB,
+             the median of milliseconds that query-guest-log takes for these
+    """
+    devices = {'unpatched': 'pvpanic', 'patched': 'pvpanic',
+               'off': 'pvpanic,message=off', 'vain': 'pvpanic'}
+    async with contextlib.AsyncExitStack() as stack:
+        running = {name: (await stack.enter_async_context(guests(
+            1, QEMU.get(name, PATCHED), rom, 'pause', '-device', device,
+            '-device', 'vmcoreinfo', device=False, accel=accel, memory=memory,
+            log={'size': memory, 'size_bits': size_bits,
+                 'panic': name != 'vain'})))[0]
+            for name, device in devices.items()}
+        times = {name: [] for name in running}
+        for turn in range(LOG_TURNS):
+            for name in turned(running, turn):
+                running[name].log.renew(turn)
+                times[name].append(await cycle(running[name]))
+        for name, guest in running.items():
+            status = await guest.client.execute('query-status')
+            last = status.get('guest-panic', {}).get('last', {})
+            if ('message' in last) != (name == 'patched'):
+                raise ValueError(f'{name}: the last panic is {last}')
+        result = {name: statistics.median(times[name]) for name in running}
+        for size in LOG_GOALS:
+            times = []
+            for _ in range(LOG_QUERIES):
+                start = time.monotonic()
+                await running['patched'].client.execute(
+                    'query-guest-log', {'max-size': size << 10})
+                times.append(1e3 * (time.monotonic() - start))
+            result[size] = statistics.median(times)
+    return result
 
 
 async def latency(binary, rom, accel):
@@ -542,6 +625,48 @@ async def measure_count(results, folder):
                             ('stop', 'cont, stop', 1.001),
                             ('query', 'query-status', 1.001)):
         results.add(what, 'instructions', pick(values, key), goal)
+    for device, what, goal in (('pvpanic,message=off', 'message=off', 1.005),
+                               ('pvpanic', 'with a message', None)):
+        values = await pairs(
+            f'instructions, {what}', COUNT_RUNS, [None],
+            lambda _, device=device: count(folder, unpatched='pvpanic',
+                                           patched=device))
+        results.add(f'cont, panic, STOP, {what}', 'instructions',
+                    pick(values, 'panic'), goal)
+
+
+async def measure_log(results, folder):
+    """What the guest's log costs."""
+    rom = assemble(folder)
+    for size, (size_bits, memory) in LOGS.items():
+        values = {accel: [] for accel in results.accels}
+        with progress(f'cont to the next event, a log of {size}'):
+            for turn in range(LOG_ROUNDS):
+                for accel in turned(results.accels, turn):
+                    values[accel].append(await messages(rom, accel, size_bits,
+                                                        memory))
+        for what, name in (('with a message', 'patched'),
+                           ('message=off', 'off')):
+            results.add(
+                f'cont to the next event, a log of {size}, {what}', 'µs',
+                {accel: {'unpatched': [run['unpatched'] for run in of],
+                         'patched': [run[name] for run in of]}
+                 for accel, of in values.items()},
+                1 if name == 'off' else None)
+        for accel, of in values.items():
+            for what, name in (
+                    ('a message', 'patched'),
+                    ('to look for one in vain', 'vain')):
+                results.add_goal(
+                    accel, f'a log of {size}: {what}, in µs',
+                    statistics.median(run[name] - run['off'] for run in of),
+                    MESSAGE_GOAL)
+            for kib, goal in LOG_GOALS.items():
+                if kib << 10 < 1 << size_bits:
+                    results.add_goal(
+                        accel, f'a log of {size}: query-guest-log of {kib} '
+                        'KiB, in ms',
+                        statistics.median(run[kib] for run in of), goal)
 
 
 async def measure_latency(results, folder):
@@ -697,7 +822,8 @@ async def measure_storm(results, folder):
 
 PARTS = {'count': measure_count, 'latency': measure_latency,
          'vcpus': measure_vcpus, 'quiet': measure_quiet,
-         'flood': measure_flood, 'dump': measure_dump, 'storm': measure_storm}
+         'flood': measure_flood, 'log': measure_log, 'dump': measure_dump,
+         'storm': measure_storm}
 
 
 async def measure(folder, parts):

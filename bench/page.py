@@ -140,6 +140,11 @@ Medians.
 - **A reset loop** is a guest that panics again after each reset, under
   `-action panic=reset`. The unpatched QEMU has no such action; its guest
   resets itself ([reset.S](../bench/reset.S)).
+- **A log** is a full ring buffer that the host writes into the guest's memory
+  ([linux_log.py](../bench/linux_log.py)): lines of 56 bytes, in pages of
+  4 KiB. The panic is 40 lines before the end, and a new one each time. With
+  `message=off`, QEMU looks for none; "in vain" is a log without one. The
+  unpatched QEMU has the same guest, and reads nothing.
 - **The dump** runs in the background. Its socket takes 2 s to close.
 - **A storm**: all VMs are continued and panic at once, and one client
   continues each VM as its event comes. The run fails if an event is missing.

@@ -56,18 +56,20 @@ class TinyGuest(VM):
     :param value: what the guest writes to pvpanic
     :param limit: how often; it may be raised while the guest runs
     :param device: whether to add the pvpanic
+    :param memory: the size of its memory, in bytes
     :param cpu: the CPU model; without an APIC, the interrupts of the guest's
                 timer need no more set-up
     :param options: more for VM
     """
 
     def __init__(self, rom, *args, value=1, limit=FOREVER, device=True,
-                 cpu='qemu64,-apic', **options):
+                 memory=MEMORY, cpu='qemu64,-apic', **options):
         super().__init__(*args, base_temp_dir='/dev/shm', **options)
         self.add_args('-cpu', cpu, '-nodefaults', '-bios', str(rom),
-                      '-m', f'{MEMORY >> 20}')
+                      '-m', f'{memory >> 20}')
         if device:
             self.add_args('-device', 'pvpanic')
+        self._memory = memory
         self._value = value
         self._limit = limit
         self.ram = None
@@ -76,12 +78,13 @@ class TinyGuest(VM):
     def _pre_launch(self):
         self.ram = f'{self.temp_dir}/ram'
         with open(self.ram, 'wb') as ram:
-            ram.truncate(MEMORY)  # sparse, as there can be many
+            ram.truncate(self._memory)  # sparse, as there can be many
         self.shared = share(self.ram)
         self.shared.value = self._value
         self.shared.limit = self._limit
         self.shared.idle = FOREVER
-        self.add_args('-object', f'memory-backend-file,id=ram,size={MEMORY},'
+        self.add_args('-object', 'memory-backend-file,id=ram,'
+                      f'size={self._memory},'
                       f'share=on,mem-path={self.ram}',
                       '-machine', 'memory-backend=ram')
         super()._pre_launch()
