@@ -1,8 +1,9 @@
 """The demo: a Linux guest panics, and lives.
 
 Boots Debian's kernel under TCG with a pvpanic and a vmcoreinfo device and
-panic=2, and prints what happens as it happens.  A line is printed after the fact that it tells of
-was seen: if one does not come, this says which, and exits with 1.
+panic=2, and prints what happens as it happens.  A line is printed after the
+fact that it tells of was seen: if one does not come, this says which, and
+exits with 1.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The log of a Linux that comes from elsewhere: migration and snapshots."""
+"""The log of a Linux after a migration, a loadvm, or a sleep."""
 
 import contextlib
 import subprocess
@@ -101,3 +101,16 @@ def test_log_of_a_snapshot(tmp_path):
             # With the same number as the one that QEMU knew of
             assert vm.panic() == message
         assert vm.log()[:len(before)] == before
+
+
+def test_log_of_a_guest_that_wakes_up(tmp_path):
+    """It does not hand over its note again."""
+    with LogGuest() as vm:
+        vm.boot_with_log()
+        vm.type('echo mem > /sys/power/state; echo "guest: awake"')
+        vm.wait_for_event('SUSPEND')
+        asleep = vm.log()
+        vm.cmd('system_wakeup')
+        vm.wait_for_line('guest: awake')
+        assert vm.panic() == vm.last_panic()
+        assert vm.expect_log(tmp_path)[:len(asleep)] == asleep
