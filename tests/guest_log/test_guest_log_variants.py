@@ -75,7 +75,8 @@ def panic_on_oops(vm):
 
 def watchdog(vm):
     """A timer's interrupt calls a function of a module, which panics."""
-    vm.type('insmod /modules/softdog.ko soft_margin=1 soft_panic=1;'
+    vm.type('insmod /modules/watchdog.ko;'
+            'insmod /modules/softdog.ko soft_margin=1 soft_panic=1;'
             'exec 3> /dev/watchdog')
 
 
