@@ -19,7 +19,7 @@ from guest.vm import VM
 
 ARGS = ('-device', 'pvpanic,iobase=0x505', '-device', 'vmcoreinfo')
 PANIC = 'Kernel panic - not syncing: sysrq triggered crash'
-LAST_LINES = 5
+AFTER = 4  # lines of the log after the panic
 
 
 def expect(what, value, expected):
@@ -102,11 +102,13 @@ def dump(vm, folder):
 
 
 def last_words(vm):
-    """Ask for the end of the guest's log."""
-    log = vm.guest_log()['log'].decode()
-    expect('the panic in the log', PANIC in log, True)
-    yield 'QMP', f'query-guest-log; its last {LAST_LINES} lines:'
-    for line in log.splitlines()[-LAST_LINES:]:
+    """Ask for the log of the guest, and show the panic in it."""
+    lines = vm.guest_log()['log'].decode().splitlines()
+    first = max((i for i, line in enumerate(lines) if PANIC in line),
+                default=None)
+    expect('the panic in the log', first is not None, True)
+    yield 'QMP', 'query-guest-log; the panic and the four lines after it:'
+    for line in lines[first:first + 1 + AFTER]:
         yield 'log', line
 
 

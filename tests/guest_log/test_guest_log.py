@@ -1,7 +1,9 @@
 """The log of Debian's Linux: QEMU, makedumpfile and the console agree."""
 
 import re
+import time
 
+from guest import TIMEOUT
 from guest.linux import load_crash_kernel
 from guest.vm import ExecuteError
 from tests.guest_log.log_guest import PANIC, LogGuest, lines, without_time
@@ -105,6 +107,29 @@ def test_log_of_a_guest_that_hangs_in_user_mode(tmp_path):
         vm.cmd('stop')
         log = vm.expect_log(tmp_path)
         assert log[:len(running)] == running
+
+
+def test_log_that_grows_meanwhile():
+    """Two vCPUs write to a ring in which each new line overwrites another."""
+    with LogGuest('-smp', '2', append='printk.devkmsg=on') as vm:
+        vm.boot_with_log()
+        vm.type('for cpu in 0 1; do (i=0; while :; do'
+                ' echo "line $i of $cpu" > /dev/kmsg; i=$((i + 1));'
+                ' done) & done')
+        end = time.monotonic() + TIMEOUT
+        while 'Linux version' in vm.log()[0]:
+            assert time.monotonic() < end
+        logs = [vm.log() for _ in range(100)]
+        vm.cmd('stop')
+        # What is newest is not on the serial line yet
+        serial, last = vm.serial(), vm.log()
+        written = [*serial, *last[last.index(serial[-1]) + 1:]]
+        numbers = {line: number for number, line in enumerate(written)}
+        for log in logs:
+            read = [numbers[line] for line in log]
+            assert read == sorted(read)
+        assert logs[0][0] not in last
+        assert last[-1] not in logs[0]
 
 
 def test_report_without_a_panic_has_no_message():
