@@ -625,14 +625,19 @@ async def measure_count(results, folder):
                             ('stop', 'cont, stop', 1.001),
                             ('query', 'query-status', 1.001)):
         results.add(what, 'instructions', pick(values, key), goal)
-    for device, what, goal in (('pvpanic,message=off', 'message=off', 1.005),
-                               ('pvpanic', 'with a message', None)):
-        values = await pairs(
+    without = statistics.median(pick(values, 'panic')[None]['patched'])
+    for what, device in (('message=off', 'pvpanic,message=off'),
+                         ('with a message', 'pvpanic')):
+        values = pick(await pairs(
             f'instructions, {what}', COUNT_RUNS, [None],
             lambda _, device=device: count(folder, unpatched='pvpanic',
-                                           patched=device))
-        results.add(f'cont, panic, STOP, {what}', 'instructions',
-                    pick(values, 'panic'), goal)
+                                           patched=device)), 'panic')
+        results.add(f'cont, panic, STOP, {what}', 'instructions', values)
+        if what == 'message=off':
+            results.add_goal(
+                None, 'cont, panic, STOP: instructions, a log and message=off '
+                '/ no log', statistics.median(values[None]['patched']) /
+                without, 1.001)
 
 
 async def measure_log(results, folder):
