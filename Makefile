@@ -11,9 +11,9 @@ TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
 
 # The qtests that `make check` and `make check-targets` run
-qtests = $(shell sed -nE 's,^($(1)) ,tests/qtest/,p' scripts/check/qtests)
-QTESTS = $(call qtests,series|long|base|paths)
-TARGET_QTESTS = $(call qtests,targets|aarch64)
+qtests = $(shell sed -nE 's,^($(1)) ,tests/$(2)/,p' scripts/check/qtests)
+QTESTS = $(call qtests,series|long|base|paths,qtest) $(call qtests,unit,unit)
+TARGET_QTESTS = $(call qtests,targets|aarch64,qtest)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
 	lint export check-each check-topics check-upstream check-targets check-mutants \

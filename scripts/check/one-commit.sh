@@ -12,12 +12,12 @@ if [ ! -e "$EACH_SRC/configure" ]; then
     step "each: check out" git_src worktree add -f --detach "$EACH_SRC" base
 fi
 
-# tests_of COMMIT: those of the series' qtests that it has
+# tests_of COMMIT: those of the series' tests that it has, in their folders
 tests_of() {
-    for test in $(qtests series long); do
-        ! git_src cat-file -e "$1:tests/qtest/$test.c" 2> /dev/null ||
-            say "$test"
-    done
+    for test in $(qtests series unit long); do
+        git_src ls-tree --name-only "$1" "tests/qtest/$test.c" \
+            "tests/unit/$test.c"
+    done | sed 's/\.c$//'
 }
 
 # touches_firmware COMMIT SINCE: the tests that boot a firmware are for it, too
@@ -52,9 +52,9 @@ build_and_test() {
     tests=$(tests_of "$1")
     # shellcheck disable=SC2046,SC2086 # lists of targets
     "$ROOT/scripts/build" each qemu-system-x86_64 qemu-img \
-        $(printf 'tests/qtest/%s ' $tests bios-tables-test)
+        $tests tests/qtest/bios-tables-test
     for test in $tests; do
-        run_tests "$test"
+        run_tests "${test##*/}"
     done
     if touches_firmware "$1" "$2"; then
         paths=$(run_qtest each each bios-tables-test -l | grep /q35/pvpanic-)

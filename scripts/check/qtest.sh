@@ -32,7 +32,7 @@ run_qtest() {
     # Its temporary files, also if it crashes, end in the scratch folder
     set -- env TMPDIR="$SCRATCH" QTEST_QEMU_BINARY="$BUILD/$run_binary" \
         QTEST_QEMU_IMG="$BUILD/$run_build/qemu-img" \
-        timeout "${QTEST_TIMEOUT:-600}" "tests/qtest/$run_name" "$@"
+        timeout "${QTEST_TIMEOUT:-600}" tests/*/"$run_name" "$@"
     if [ "$run_name" = bios-tables-test ]; then
         without_kvm "$@"
     else

@@ -83,7 +83,7 @@ leaves_nothing_out() {
 taps() {
     check "$1: the qtests leave nothing out" leaves_nothing_out "$1"
     # Those of the base walk over every device, command and property there is
-    for test in $(qtests series base); do
+    for test in $(qtests series unit base); do
         tap "$1" "$test"
     done
 }

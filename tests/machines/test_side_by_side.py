@@ -131,7 +131,7 @@ def test_guest_sees_the_same(machine_type, device):
         if before != after:
             expected_gone.append(f'events = {before} (0x{before:x})')
             expected_new.append(f'events = {after} (0x{after:x})')
-        expected_new.append('action = "pause"')
+        expected_new += ['action = "pause"', 'message = true']
     assert sorted(line.strip() for line in gone) == sorted(expected_gone)
     assert sorted(line.strip() for line in new) == sorted(expected_new)
 
