@@ -50,8 +50,8 @@ help:
 	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
 	@echo
 	@echo 'BASE=$(BASE)     the release line'
-	@echo 'TOPICS=all    what to install, package or check-each: core, or names in'
-	@echo '              patches/$(BASE)'
+	@echo 'TOPICS=all    what to install, package, check-each or check-topics: core, or'
+	@echo '              names in patches/$(BASE)'
 	@echo 'QEMU_SRC=     a QEMU tree or tarball, instead of Debian'\''s source package'
 	@echo 'JOBS=$(JOBS)        parallel compile jobs'
 	@echo 'What is missing is installed through apt; downloads and the compiler'

@@ -11,7 +11,7 @@ while [ ! -e "$ROOT/scripts/lib.sh" ]; do ROOT=${ROOT%/*}; done
 BASE=${BASE:-10.0}
 JOBS=${JOBS:-$(nproc)}
 QEMU_SRC=${QEMU_SRC:-}
-TOPICS=${TOPICS-all}          # what to install, package or check-each
+TOPICS=${TOPICS-all}          # what to install, package or check
 
 BUILD=$ROOT/build/$BASE
 SRC=$BUILD/src               # the git tree to work in: base + one commit a patch

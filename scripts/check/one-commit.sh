@@ -12,6 +12,12 @@ if [ ! -e "$EACH_SRC/configure" ]; then
     step "each: check out" git_src worktree add -f --detach "$EACH_SRC" base
 fi
 
+# Of the topics that are exported; where all are meant, others count, too
+chosen=$(chosen_topics)
+
+# is_chosen TOPIC: $TOPICS has it
+is_chosen() { [ "$TOPICS" = all ] || say "$chosen" | grep -qxF -e "$1"; }
+
 # tests_of COMMIT: those of the series' tests that it has, in their folders
 tests_of() {
     for test in $(qtests series unit long); do
