@@ -184,7 +184,8 @@ def main(*arguments):
               f'{type(error).__name__}: {error}', file=sys.stderr)
         return 1
     print(f'\nThe patched QEMU is {os.path.relpath(PATCHED)}; try it with\n'
-          f'    {os.path.relpath(PATCHED)} -device pvpanic -monitor stdio ...')
+          f'    {os.path.relpath(PATCHED)} -device pvpanic -device vmcoreinfo '
+          '-monitor stdio ...')
     return 0
 
 
