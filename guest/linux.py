@@ -2,10 +2,14 @@
 
 import contextlib
 import queue
+import re
 import threading
 
 from . import GUEST, TIMEOUT
 from .vm import VM
+
+# The time with which the kernel begins a line on the console
+KERNEL = re.compile(r'\[ *\d+\.\d{6}\] ')
 
 
 class Lines:
@@ -62,14 +66,15 @@ class Console:
         """Read the console up to the first line with text in it.
 
         :param text: what to look for
-        :return: the line, from text on
+        :return: the line, from text on, without what the kernel writes in
+                 the middle of a line of the guest's shell
         :raise TimeoutError: if the guest is silent for TIMEOUT seconds
         :raise EOFError: if the VM is gone
         """
         while True:
             line = self._lines.next(text)
             if text in line:
-                return line[line.index(text):]
+                return KERNEL.split(line[line.index(text):])[0]
 
     def wait_until_ready(self):
         """Wait until a guest that boots takes commands.
