@@ -74,7 +74,9 @@ class Console:
         while True:
             line = self._lines.next(text)
             if text in line:
-                return KERNEL.split(line[line.index(text):])[0]
+                start = line.index(text)
+                other = KERNEL.search(line, start + len(text) or 1)
+                return line[start:other.start() if other else None]
 
     def wait_until_ready(self):
         """Wait until a guest that boots takes commands.

@@ -2,8 +2,9 @@
 
 import contextlib
 import subprocess
+import time
 
-from guest import PATCHED, UNPATCHED
+from guest import PATCHED, TIMEOUT, UNPATCHED
 from guest.vm import ExecuteError
 from tests.guest_log.log_guest import PANIC, LogGuest
 from tests.moments.migration import (
@@ -76,7 +77,15 @@ def test_log_is_not_read_before_its_pages_are_there(tmp_path):
         vm.cmd('migrate-set-parameters', max_postcopy_bandwidth=0)
         for side in vm, to:
             wait_for_migration(side, 'completed')
-        assert to.log() == vm.serial()
+        # The destination says so first, and then ends post-copy
+        end, log = time.monotonic() + TIMEOUT, None
+        while log is None:
+            try:
+                log = to.log()
+            except ExecuteError as error:
+                assert 'post-copy' in str(error)
+                assert time.monotonic() < end
+        assert log == vm.serial()
 
 
 def test_log_of_a_snapshot(tmp_path):

@@ -3,7 +3,7 @@
 import re
 
 from guest import TIMEOUT
-from guest.linux import LinuxGuest, load_crash_kernel
+from guest.linux import KERNEL, LinuxGuest, load_crash_kernel
 
 import pytest
 
@@ -24,7 +24,9 @@ def guest_output(vm, command):
     vm.type(f'{command}; echo "guest: done"')
     lines = []
     while 'guest: done' not in lines:
-        lines.append(vm.wait_for_line(''))
+        line = vm.wait_for_line('')
+        if not KERNEL.match(line):
+            lines.append(line)
     return lines[:-1]
 
 
