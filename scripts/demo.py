@@ -107,7 +107,7 @@ def last_words(vm):
     first = max((i for i, line in enumerate(lines) if PANIC in line),
                 default=None)
     expect('the panic in the log', first is not None, True)
-    yield 'QMP', 'query-guest-log; the panic and the four lines after it:'
+    yield 'QMP', f'query-guest-log; the panic and {AFTER} lines after it:'
     for line in lines[first:first + 1 + AFTER]:
         yield 'log', line
 

@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 
-from guest import ROOT
+from guest import ROOT, SRC
 from scripts.check import hyperv_msrs
 from scripts.check.coverage_report import complaints, reasons
 
@@ -221,3 +221,22 @@ def test_reasons_are_entries():
     assert reasons((ROOT / 'tests' / 'uncovered').read_text())
     with pytest.raises(AssertionError):
         reasons('a.c|f|1|}|')
+
+
+def mutants():
+    """Each rule of tests/mutants, with the file and the line that it breaks."""
+    for entry in (ROOT / 'tests' / 'mutants').read_text().split('\n\n'):
+        lines = entry.splitlines()
+        rules = [line[6:] for line in lines if line.startswith('rule: ')]
+        if rules:
+            file, = (line[6:] for line in lines if line.startswith('file: '))
+            old, = (line[1:] for line in lines if line.startswith('-'))
+            yield rules[0], file, old
+
+
+def test_each_mutant_has_one_place():
+    """Found here, and not after an hour of check-mutants."""
+    found = list(mutants())
+    assert found
+    assert not [rule for rule, file, old in found
+                if (SRC / file).read_text().splitlines().count(old) != 1]
