@@ -224,7 +224,7 @@ def test_reasons_are_entries():
 
 
 def mutants():
-    """Each rule of tests/mutants, with the file and the line that it breaks."""
+    """The rules of tests/mutants, each with the file and line it breaks."""
     for entry in (ROOT / 'tests' / 'mutants').read_text().split('\n\n'):
         lines = entry.splitlines()
         rules = [line[6:] for line in lines if line.startswith('rule: ')]
