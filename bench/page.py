@@ -144,7 +144,9 @@ Medians.
   ([linux_log.py](../bench/linux_log.py)): lines of 56 bytes, in pages of
   4 KiB. The panic is 40 lines before the end, and a new one each time. With
   `message=off`, QEMU looks for none; "in vain" is a log without one. The
-  unpatched QEMU has the same guest, and reads nothing.
+  time of a message is what it adds to the same panic with `message=off`;
+  below 0, it is lost in the noise. The unpatched QEMU has the same guest,
+  and reads nothing.
 - **The dump** runs in the background. Its socket takes 2 s to close.
 - **A storm**: all VMs are continued and panic at once, and one client
   continues each VM as its event comes. The run fails if an event is missing.
