@@ -55,20 +55,27 @@ run_tests() {
     grep -q '^ok [0-9]* [^ ]*$' "$tap"
 }
 
-# run_programs QTEST: run_tests, unless these programs have passed before, for
-# another commit
+# programs_id: a hash of what decides the results of every test
+programs_id() {
+    (
+        cd "$EACH/build"
+        cat qemu-system-x86_64 qemu-img "$ROOT/scripts/check/qtest.sh" \
+            "$ROOT/scripts/check/one-commit.sh"
+    ) | git_src hash-object --stdin
+}
+
+# run_programs QTEST: run_tests, unless it has passed before with these
+# programs, for another commit
 run_programs() {
-    programs=$(cd "$EACH/build" && cat qemu-system-x86_64 qemu-img \
-        tests/*/"$1" "$ROOT/scripts/check/qtest.sh" \
-        "$ROOT/scripts/check/one-commit.sh" | git_src hash-object --stdin) ||
-        return 1
-    if grep -qxF "$programs $1" "$EACH/passed"; then
+    of_test=$(git_src hash-object "$EACH/build"/tests/*/"$1") || return 1
+    passed="$programs $of_test $1"
+    if grep -qxF "$passed" "$EACH/passed"; then
         say "$1: passed before, with the same programs"
         return 0
     fi
     run_tests "$1" || return 1
     # What could not run now may fail where it can
-    grep -q ' # SKIP' "$tap" || say "$programs $1" >> "$EACH/passed"
+    grep -q ' # SKIP' "$tap" || say "$passed" >> "$EACH/passed"
 }
 
 # run_all TEST...: one after the other
@@ -86,6 +93,7 @@ build_and_test() {
     # shellcheck disable=SC2046,SC2086 # lists of targets
     "$ROOT/scripts/build" each qemu-system-x86_64 qemu-img \
         $tests $long tests/qtest/bios-tables-test
+    programs=$(programs_id)
     # What takes long runs beside the others, as in `make check`
     # shellcheck disable=SC2086 # lists of words
     run_all $long > "$SCRATCH/long" 2>&1 &
@@ -97,7 +105,8 @@ build_and_test() {
     trap - INT TERM
     [ "$rc" -eq 0 ] || return 1
     if touches_firmware "$1" "$2"; then
-        paths=$(run_qtest each/build each/build bios-tables-test -l | grep /q35/pvpanic-)
+        paths=$(run_qtest each/build each/build bios-tables-test -l |
+            grep /q35/pvpanic-)
         for path in $paths; do
             run_tests bios-tables-test -p "$path"
         done
