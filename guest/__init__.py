@@ -24,3 +24,10 @@ GUEST = ROOT / 'build' / 'guest'
 TIMEOUT = 120  # seconds
 
 sys.path.append(str(SRC / 'python'))
+
+
+def list_of(name):
+    """A list in tests/, and what is only on that of this line."""
+    return ''.join(path.read_text() for path in (
+        ROOT / 'tests' / name, ROOT / 'tests' / f'{name}-{BASE}')
+        if path.exists())

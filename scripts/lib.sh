@@ -103,6 +103,12 @@ step() {
     [ "$step_rc" -eq 0 ] || exit "$step_rc"
 }
 
+# list_of FILE: a list in tests/, and what is only on that of this line
+list_of() {
+    cat "$ROOT/tests/$1"
+    [ ! -e "$ROOT/tests/$1-$BASE" ] || cat "$ROOT/tests/$1-$BASE"
+}
+
 # git in the series' tree
 git_src() { git -C "$SRC" "$@"; }
 

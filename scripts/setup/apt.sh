@@ -11,6 +11,7 @@ mkdir -p "$RELEASE_DOWNLOADS"
 # sources for the suite that has the base.  Nothing of the system's is touched.
 APT=$CACHE/apt
 case $BASE in
+7.2) BASE_SUITE=bookworm ;;
 10.0) BASE_SUITE=trixie ;;
 *) BASE_SUITE=sid ;; # where a new line comes first
 esac

@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 
-from guest import ROOT, SRC
+from guest import ROOT, SRC, list_of
 from scripts.check import hyperv_msrs
 from scripts.check.coverage_report import complaints, reasons
 
@@ -218,14 +218,14 @@ def test_reasons_for_what_is_not_reached_fit(entries, missed, said):
 
 def test_reasons_are_entries():
     """And there is no line without one."""
-    assert reasons((ROOT / 'tests' / 'uncovered').read_text())
+    assert reasons(list_of('uncovered'))
     with pytest.raises(AssertionError):
         reasons('a.c|f|1|}|')
 
 
 def mutants():
     """The rules of tests/mutants, each with the file and line it breaks."""
-    for entry in (ROOT / 'tests' / 'mutants').read_text().split('\n\n'):
+    for entry in list_of('mutants').split('\n\n'):
         lines = entry.splitlines()
         rules = [line[6:] for line in lines if line.startswith('rule: ')]
         if rules:

@@ -9,6 +9,11 @@ from tests.repository.pages import CHAPTER, PAGES, block, blocks
 
 import pytest
 
+# The pages are about this line, and name what is different on the others
+DEFAULT = '10.0'
+LINES = sorted(path.name for path in (ROOT / 'patches').iterdir()
+               if path.name != DEFAULT)
+
 # The blocks that another test takes from the page and does, by their beginning
 DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
         'cd build/10.0/patched\n', '   0.0 s  host   ')
@@ -18,10 +23,10 @@ NOT_DONE = {
     'make demo ': 'whoever runs this has just typed one of them',
     'git commit -a --fixup': 'it changes the tree',
     'make rebase ': 'it takes another base',
-    'cd build/10.2/src\n': 'it takes another base',
+    'cd build/11.0/src\n': 'it takes another base',
     'git range-diff base-10.0': 'it takes another base',
-    'make export BASE=10.2': 'it takes another base',
-    'cp build/10.2': 'it takes another base',
+    'make export BASE=11.0': 'it takes another base',
+    'cp build/11.0': 'it takes another base',
     '/usr/bin/python3 -m pytest tests/gdb/test_gdb.py\n':
         'it is one of these tests',
     'scripts/no-kvm make ': 'it runs all of them again',
@@ -76,7 +81,8 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_files_and_targets_are_there(page):
-    text = page.read_text()
+    # What other lines have can be missing here
+    text = page.read_text().partition('\n## Other lines\n')[0]
     code = re.findall(r'`([^`\n]+)`', text)
     for path in code:
         if re.fullmatch(r'(docs|scripts|tests|guest|bench|patches|system|hw|'
@@ -113,10 +119,10 @@ def test_libvirt_shows_what_the_page_says():
         assert pair in seen, row
 
 
-def topics():
+def topics(line=BUILD.name):
     """For each topic, its patches: the title, the subsystem and the file."""
     found = {}
-    patches = ROOT / 'patches' / BUILD.name
+    patches = ROOT / 'patches' / line
     for name in (patches / 'series').read_text().split():
         subject = re.search(r'^Subject: \[PATCH\] (.*?)\n\n',
                             (patches / name).read_text(), re.M | re.S).group(1)
@@ -133,10 +139,39 @@ def test_all_patches_are_listed():
         r'^\d+\. (`.*?`: \*\*.*?\*\*)', section, re.M | re.S)]
         for topic, section in re.findall(
             r'^## (\d+-[a-z-]+): (.*?)(?=^## |\Z)', page, re.M | re.S)}
-    series = {topic: [f'`{subsystem}`: **{title}**' for title, (subsystem, _)
-                      in patches.items()]
-              for topic, patches in topics().items()}
-    assert list(listed.items()) == list(series.items())
+    assert list(listed.items()) == list(titles(DEFAULT).items())
+
+
+def titles(line):
+    """For each topic, its patches, as the page has them."""
+    return {topic: [f'`{subsystem}`: **{title}**' for title, (subsystem, _)
+                    in patches.items()]
+            for topic, patches in topics(line).items()}
+
+
+def missing(line, other):
+    """The patches of a line, in topics that both have, that another lacks.
+
+    Where the name of a folder differs, the title is the same.
+    """
+    theirs = topics(other)
+    return {f'`{subsystem}`: **{title}**'
+            for topic, patches in topics(line).items() if topic in theirs
+            for title, (subsystem, _) in patches.items()
+            if title not in theirs[topic]}
+
+
+@pytest.mark.parametrize('line', LINES)
+def test_patches_of_other_lines_are_listed(line):
+    """Those that are only there, and those of the default that are not."""
+    page = (ROOT / 'docs' / 'how-it-works.md').read_text()
+    section = re.search(rf'^### {re.escape(line)}$(.*?)(?=^##|\Z)', page,
+                        re.M | re.S)[1]
+    there, _, gone = section.partition('Not there:')
+    for text, expected in (
+            (there, missing(line, DEFAULT)), (gone, missing(DEFAULT, line))):
+        assert {' '.join(entry.split()) for entry in re.findall(
+            r'^- (`.*?`: \*\*.*?\*\*)', text, re.M | re.S)} == expected
 
 
 def defects():
@@ -154,6 +189,9 @@ def test_patches_that_end_a_defect_apply(topic, titles, tmp_path):
     """Their code, to the base alone; the topic is that of the last one."""
     files = {title: path for patches in topics().values()
              for title, (_, path) in patches.items()}
+    # What another line has upstream, its series does not have
+    titles = [title for title in titles if title in files or
+              BUILD.name == DEFAULT]
     assert files[titles[-1]].parent.name == topic
 
     def git(*command):

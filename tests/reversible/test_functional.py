@@ -20,7 +20,9 @@ def run_functional(binary, folder):
     :return: what unittest says
     """
     (folder / 'pycotap.py').touch()
-    path = [folder, SRC / 'python', SRC / 'tests' / 'functional']
+    tests = SRC / 'tests' / 'functional'
+    # Since 10.2, the tests of a target have a folder of their own
+    path = [folder, SRC / 'python', tests, tests / 'x86_64']
     return subprocess.run(
         [sys.executable, '-m', 'unittest', 'test_pvpanic'], cwd=folder,
         env={**os.environ, 'PYTHONPATH': ':'.join(map(str, path)),
