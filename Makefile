@@ -11,9 +11,10 @@ TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
 
 # The qtests that `make check` and `make check-targets` run
-qtests = $(shell sed -nE 's,^($(1)) ,tests/$(2)/,p' scripts/check/qtests)
-QTESTS = $(call qtests,series|long|base|paths,qtest) $(call qtests,unit,unit)
-TARGET_QTESTS = $(call qtests,targets|aarch64,qtest)
+qtests = $(addprefix tests/$(1)/,$(shell BASE='$(BASE)' sh -c \
+	'. scripts/lib.sh; . scripts/check/qtest.sh; qtests $(2)' scripts/check/qtests))
+QTESTS = $(call qtests,qtest,series long base paths) $(call qtests,unit,unit)
+TARGET_QTESTS = $(call qtests,qtest,targets aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
 	lint export check-each check-topics check-upstream check-targets check-mutants \

@@ -6,6 +6,7 @@ pytest.ini take modules from.  QEMU's own packages come from its tree.
 
 import os
 from pathlib import Path
+import subprocess
 import sys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,13 +22,29 @@ GUEST = ROOT / 'build' / 'guest'
 
 # A guest that does nothing for this long is stuck, and so is the test.  No
 # step waits for this time to pass: each waits for an event or for a line.
-TIMEOUT = 120  # seconds
+TIMEOUT = 120.0  # seconds; qemu.qmp takes an int for "for ever"
 
 sys.path.append(str(SRC / 'python'))
 
 
+def topics(line):
+    """The topics of a line, without their numbers."""
+    series = (ROOT / 'patches' / line / 'series').read_text()
+    return {patch.partition('/')[0].partition('-')[2]
+            for patch in series.split()}
+
+
+TOPICS = topics(BASE)
+
+
+def release(name):
+    """The release in a name, such as that of a machine type, to compare."""
+    return tuple(map(int, name.rpartition('-')[2].split('.')))
+
+
 def list_of(name):
-    """A list in tests/, and what is only on that of this line."""
-    return ''.join(path.read_text() for path in (
-        ROOT / 'tests' / name, ROOT / 'tests' / f'{name}-{BASE}')
-        if path.exists())
+    """A list in tests/, for this line: what list_of in scripts/lib.sh says."""
+    return subprocess.run(
+        ['sh', '-c', f'. "$0"; list_of {name}', ROOT / 'scripts' / 'lib.sh'],
+        env={**os.environ, 'BASE': BASE}, text=True, stdout=subprocess.PIPE,
+        check=True).stdout

@@ -6,9 +6,14 @@ import base64
 from qemu.machine import QEMUMachine, QEMUQtestMachine
 from qemu.qmp import ExecuteError, QMPClient
 
-from . import PATCHED, TIMEOUT
+from . import PATCHED, TIMEOUT, TOPICS
 
-__all__ = ['VM', 'QtestVM', 'ExecuteError', 'QMPClient']
+__all__ = ['VM', 'QtestVM', 'ExecuteError', 'QMPClient', 'counted']
+
+
+def counted(number):
+    """The member of an event that counts it, on a line that has it."""
+    return {'count': number} if 'record' in TOPICS else {}
 
 
 class Machine:
@@ -24,6 +29,13 @@ class Machine:
         super().__init__(str(binary), args=args, qmp_timer=TIMEOUT, **options)
         if machine:
             self.set_machine(machine)
+
+    if not hasattr(QEMUMachine, 'cmd'):
+        def cmd(self, cmd, args_dict=None, **args):
+            """What this is from QEMU 8.2 on."""
+            if args_dict is not None:
+                return self.command(cmd, conv_keys=False, **args_dict)
+            return self.command(cmd, **args)
 
     def wait_for_event(self, name, **data):
         """Wait for a QMP event.

@@ -13,13 +13,15 @@ import sys
 import tempfile
 import time
 
-from guest import PATCHED
+from guest import PATCHED, TOPICS
 from guest.linux import LinuxGuest
 from guest.vm import VM
 
 ARGS = ('-device', 'pvpanic,iobase=0x505', '-device', 'vmcoreinfo')
 PANIC = 'Kernel panic - not syncing: sysrq triggered crash'
 AFTER = 4  # lines of the log after the panic
+COUNTS = (1, 2)
+NO_COUNTS = (None, None)
 
 
 def expect(what, value, expected):
@@ -126,7 +128,7 @@ def ask(binary=PATCHED):
         yield 'QMP', f'query-machines: built-in pvpanic by default: {builtin}'
 
 
-def scenario(binary=PATCHED, counts=(1, 2), has_log=True):
+def scenario(binary=PATCHED, counts=COUNTS, has_log=True):
     """Yield (who, what) for everything that happens, after it happened.
 
     :param binary: the QEMU to run
@@ -168,10 +170,12 @@ def main(*arguments):
     """Print the timeline."""
     parser = argparse.ArgumentParser(description='A Linux guest that panics '
                                      'and lives.')
-    parser.add_argument('--core', action='store_const', const=(None, None),
-                        default=(1, 2), dest='counts', help='a QEMU with the '
-                        'core alone, which does not count panics')
+    parser.add_argument('--core', action='store_const', const=NO_COUNTS,
+                        default=COUNTS if 'record' in TOPICS else NO_COUNTS,
+                        dest='counts', help='a QEMU with the core alone, '
+                        'which does not count panics')
     parser.add_argument('--no-log', action='store_false', dest='has_log',
+                        default='guest-log' in TOPICS,
                         help="a QEMU that does not read the guest's log")
     options = vars(parser.parse_args(arguments))
     last = 'nothing'

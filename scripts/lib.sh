@@ -103,10 +103,59 @@ step() {
     [ "$step_rc" -eq 0 ] || exit "$step_rc"
 }
 
-# list_of FILE: a list in tests/, and what is only on that of this line
+# has_topic NAME: this line has it, whatever its number
+has_topic() { grep -q "^[0-9]*-$1/" "$PATCHES/series"; }
+
+# absent_qtests: those of scripts/check/qtests whose topic this line does not have
+absent_qtests() {
+    awk '!/^#/ && NF == 3 { print $2, $3 }' "$ROOT/scripts/check/qtests" |
+        while read -r name topic; do
+            has_topic "$topic" || say "$name"
+        done
+}
+
+# list_of FILE: a list in tests/, for this line: without the entries of qtests of
+# topics that it does not have.  FILE-$BASE adds to it; what begins with "!" there
+# says which entries are not for this line, by how a line of them begins.
 list_of() {
-    cat "$ROOT/tests/$1"
-    [ ! -e "$ROOT/tests/$1-$BASE" ] || cat "$ROOT/tests/$1-$BASE"
+    of_line=$ROOT/tests/$1-$BASE
+    [ -e "$of_line" ] || of_line=/dev/null
+    entries=1
+    [ "$1" != mutants ] || entries=  # a paragraph each
+    ABSENT=$(absent_qtests) NOT_HERE=$(sed -n 's/^!//p' "$of_line") \
+        awk -v lines="$entries" '
+        BEGIN {
+            if (!lines) {
+                RS = ""
+            }
+            qtests = split(ENVIRON["ABSENT"], absent)
+            starts = split(ENVIRON["NOT_HERE"], not_here, "\n")
+        }
+        {
+            entry = "\n" $0
+            for (i = 1; i <= qtests; i++) {
+                if (index(entry, "\n" absent[i] "|") ||
+                    index(entry, "\ntest: " absent[i] " ")) {
+                    next
+                }
+            }
+            for (i = 1; i <= starts; i++) {
+                if (index(entry, "\n" not_here[i])) {
+                    used[i] = 1
+                    next
+                }
+            }
+            print $0 (lines ? "" : "\n")
+        }
+        END {
+            for (i = 1; i <= starts; i++) {
+                if (!used[i]) {
+                    print FILENAME " has no " not_here[i] > "/dev/stderr"
+                    exit 1
+                }
+            }
+        }' "$ROOT/tests/$1" || return 1
+    sed '/^!/d' "$of_line"
 }
 
 # git in the series' tree
@@ -116,10 +165,11 @@ git_src() { git -C "$SRC" "$@"; }
 run_module() { (cd "$ROOT" && exec /usr/bin/python3 -m "$@"); }
 
 # features COLUMN: of scripts/package/features, options (1) or packages (2), as
-# far as this release of Debian has them
+# far as this release of Debian and this line have them
 features() {
     awk -F '|' -v column="$1" -v release="$(. /etc/os-release &&
                                             say "${VERSION_CODENAME:-}")" \
-        '!/^#/ && NF && $3 != release { print $column }' \
+        -v line="$BASE" '!/^#/ && NF && $3 != release && $4 != "!" line &&
+            ($4 ~ /^(!|$)/ || $4 == line) { print $column }' \
         "$ROOT/scripts/package/features" | tr '\n' ' '
 }

@@ -10,8 +10,13 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from guest import ROOT, SRC
 
+import pytest
+
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 CHAPTER = SRC / 'docs' / 'system' / 'guest-panics.rst'
+
+# README.md and docs/ are about a line with all topics
+of_all_topics = pytest.mark.topic('guest-log')
 
 
 def blocks(page):

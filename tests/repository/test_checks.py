@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 
-from guest import ROOT, SRC, list_of
+from guest import ROOT, SRC, list_of, topics
 from scripts.check import hyperv_msrs
 from scripts.check.coverage_report import complaints, reasons
 
@@ -221,6 +221,20 @@ def test_reasons_are_entries():
     assert reasons(list_of('uncovered'))
     with pytest.raises(AssertionError):
         reasons('a.c|f|1|}|')
+
+
+@pytest.mark.parametrize('name', ['base-fails', 'base-leaks'])
+def test_what_is_not_for_a_line_is_in_the_list(name):
+    """As in the other two, which tests above and below read."""
+    assert list_of(name)
+
+
+def test_line_with_all_topics_leaves_no_qtest_out():
+    """A topic that has no other name is no reason to leave one out."""
+    named = {line.split()[2] for line in (
+        ROOT / 'scripts' / 'check' / 'qtests').read_text().splitlines()
+        if line[0] != '#' and line.count(' ') == 2}
+    assert named <= topics('10.0')
 
 
 def mutants():

@@ -12,7 +12,9 @@ from docutils.core import publish_doctree
 from guest import PATCHED, ROOT, TIMEOUT, UNPATCHED
 from guest.linux import LinuxGuest
 from guest.tiny import TinyGuest
-from tests.repository.pages import CHAPTER, PAGES, block, blocks
+from guest.vm import counted
+from tests.repository.pages import (
+    CHAPTER, PAGES, block, blocks, of_all_topics)
 
 import pytest
 
@@ -33,7 +35,7 @@ def policies():
 
 
 def expect_event(vm, action):
-    vm.wait_for_event('GUEST_PANICKED', action=action, count=1)
+    vm.wait_for_event('GUEST_PANICKED', action=action, **counted(1))
 
 
 def expect_stop(vm):
@@ -100,6 +102,7 @@ def commands():
         yield shlex.split(options)
 
 
+@of_all_topics
 @pytest.mark.parametrize('args', commands(), ids=' '.join)
 def test_command_line_starts(rom, args):
     with TinyGuest(rom, *args, limit=0, device=False) as vm:
@@ -131,8 +134,9 @@ def without_times(message):
                   json.dumps(message))
 
 
-@pytest.mark.parametrize('page', [PAGES[0], CHAPTER],
-                         ids=lambda page: page.name)
+@pytest.mark.parametrize('page', [
+    pytest.param(PAGES[0], marks=of_all_topics, id=PAGES[0].name),
+    pytest.param(CHAPTER, id=CHAPTER.name)])
 def test_qmp_answers_as_the_page_shows(rom, tmp_path, page):
     exchanges = list(dialogues(page))
     assert exchanges
@@ -152,6 +156,7 @@ def test_qmp_answers_as_the_page_shows(rom, tmp_path, page):
             assert without_times(answer) == without_times(returned)
 
 
+@pytest.mark.topic('record')
 def test_info_status_prints_what_the_chapter_shows(rom):
     def report(value, event, count):
         vm.shared.value = value
@@ -180,7 +185,7 @@ def test_info_status_prints_what_the_chapter_shows(rom):
     ("already decoded by 'rtc'", PATCHED, ['pvpanic,iobase=0x70']),
     ('duplicate fw_cfg file name', UNPATCHED, ['pvpanic', 'pvpanic']),
 ])
-def test_qemu_refuses_in_the_words_of_readme(message, binary, devices):
+def test_qemu_refuses_in_the_words_of_all_topics(message, binary, devices):
     assert re.search(f'`{message}`', PAGES[0].read_text())
     args = [word for device in devices for word in ('-device', device)]
     run = subprocess.run([binary, '-display', 'none', *args], text=True,
@@ -189,6 +194,7 @@ def test_qemu_refuses_in_the_words_of_readme(message, binary, devices):
     assert message in run.stderr
 
 
+@pytest.mark.topic('tests')
 def test_path_of_the_model_is_one():
     """What the page does from there, for as long as its list takes."""
     walk = block(ROOT / 'docs' / 'developing.md', 'cd build/10.0/patched')

@@ -5,7 +5,8 @@ import re
 import subprocess
 
 from guest import BUILD, ROOT, SRC
-from tests.repository.pages import CHAPTER, PAGES, block, blocks
+from tests.repository.pages import (
+    CHAPTER, PAGES, block, blocks, of_all_topics)
 
 import pytest
 
@@ -42,6 +43,7 @@ NOT_DONE = {
 }
 
 
+@of_all_topics
 def test_blocks_are_done_or_it_is_known_why_not():
     shown = [text for page in [*PAGES, CHAPTER] for text in blocks(page)]
     known = [*DONE, *NOT_DONE]
@@ -79,6 +81,7 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), link
 
 
+@of_all_topics
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_files_and_targets_are_there(page):
     # What other lines have can be missing here
@@ -98,6 +101,7 @@ def test_files_and_targets_are_there(page):
         assert target in targets, target
 
 
+@of_all_topics
 def test_functions_are_where_the_page_says():
     page = (ROOT / 'docs' / 'how-it-works.md').read_text()
     named = re.findall(r'`(\w+)\(\)`\s+in\s+`([^`]+)`', page)
@@ -184,6 +188,7 @@ def defects():
                            re.findall(r'\*\*(.*?)\*\*', titles), id=defect)
 
 
+@of_all_topics
 @pytest.mark.parametrize('topic, titles', defects())
 def test_patches_that_end_a_defect_apply(topic, titles, tmp_path):
     """Their code, to the base alone; the topic is that of the last one."""

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from guest import GUEST, PATCHED, ROOT, TIMEOUT
+from guest import BASE, GUEST, PATCHED, ROOT, TIMEOUT
 from guest.linux import Console, Lines
 
 LIBVIRT = ROOT / 'build' / 'libvirt'
@@ -236,7 +236,7 @@ class Domain:
     """
 
     def __init__(self, libvirt, name, on_crash='preserve',
-                 panic="<panic model='isa'/>", machine='pc-i440fx-10.0',
+                 panic="<panic model='isa'/>", machine=f'pc-i440fx-{BASE}',
                  append='panic=1', initramfs='initramfs'):
         self.libvirt = libvirt
         self.name = name

@@ -2,17 +2,27 @@
 
 import re
 
-from guest import TIMEOUT
+from guest import BASE, TIMEOUT, TOPICS, release
 from guest.linux import KERNEL, LinuxGuest, load_crash_kernel
+from guest.vm import counted
 
 import pytest
 
 variant = pytest.mark.variant
 
+# What a device offers on the line's own machine types
+EVENTS = 7 if release(BASE) >= (9, 1) else 3
+# The series adds the machine type where the base does not have it
+PC_1_5 = ('pc-1.5' if release(BASE) >= (10, 0) else
+          'pc-i440fx-1.5,builtin-pvpanic=on')
+
 
 def expect_record(vm, action, panicked=1):
-    """What query-status says of the guest's last panic."""
+    """What query-status says of the guest's last panic, if it remembers."""
     record = vm.record()
+    if 'record' not in TOPICS:
+        assert record is None
+        return
     assert record['panicked'] == panicked
     assert record['crashloaded'] == 0
     assert record['last']['type'] == 'panicked'
@@ -37,14 +47,16 @@ def events_known_to_linux(release):
 
 
 @pytest.mark.parametrize('machine, device, events', [
-    ('pc-i440fx-10.0', 'pvpanic', 7),
-    pytest.param('pc-i440fx-9.0', 'pvpanic', 3, marks=variant),
-    ('pc-i440fx-5.1', 'pvpanic', 1),
-    pytest.param('pc-q35-10.0', 'pvpanic', 7, marks=variant),
-    ('pc-q35-10.0', 'pvpanic-pci', 7),
-    pytest.param('pc-q35-10.0', 'pvpanic-pci,events=1', 1, marks=variant),
-    ('pc-q35-9.0', 'pvpanic-pci', 3),
-])
+    row for row in (
+        (f'pc-i440fx-{BASE}', 'pvpanic', EVENTS),
+        pytest.param('pc-i440fx-9.0', 'pvpanic', 3, marks=variant),
+        ('pc-i440fx-5.1', 'pvpanic', 1),
+        pytest.param(f'pc-q35-{BASE}', 'pvpanic', EVENTS, marks=variant),
+        (f'pc-q35-{BASE}', 'pvpanic-pci', EVENTS),
+        pytest.param(f'pc-q35-{BASE}', 'pvpanic-pci,events=1', 1,
+                     marks=variant),
+        ('pc-q35-9.0', 'pvpanic-pci', 3),
+    ) if release(getattr(row, 'values', row)[0]) <= release(BASE)])
 def test_driver_binds_and_sees_the_events(machine, device, events):
     with LinuxGuest('-device', f'{device},id=panic', machine=machine) as vm:
         said = vm.boot()
@@ -54,12 +66,13 @@ def test_driver_binds_and_sees_the_events(machine, device, events):
         assert said == (f'guest: driver {driver} bound, '
                         f'capability {events & known:x}')
         vm.crash()
-        event = vm.wait_for_event('GUEST_PANICKED', action='pause')
+        vm.wait_for_event('GUEST_PANICKED', action='pause', **counted(1))
         vm.wait_for_event('STOP')
-        assert event['data']['count'] == 1
         assert vm.status() == 'guest-panicked'
         expect_record(vm, 'pause')
-        assert vm.record()['last']['device'] == '/machine/peripheral/panic'
+        if 'record' in TOPICS:
+            device = vm.record()['last']['device']
+            assert device == '/machine/peripheral/panic'
 
 
 @pytest.mark.parametrize('commands', [
@@ -98,13 +111,13 @@ def test_guests_own_policy_runs():
     with LinuxGuest('-device', 'pvpanic', append='panic=1') as vm:
         vm.boot()
         vm.crash()
-        vm.wait_for_event('GUEST_PANICKED', action='pause', count=1)
+        vm.wait_for_event('GUEST_PANICKED', action='pause', **counted(1))
         vm.wait_for_event('STOP')
         vm.cmd('cont')
         expect_reboot(vm, 'pause', 1)
         vm.cmd('set-action', panic='none')
         vm.crash()
-        vm.wait_for_event('GUEST_PANICKED', action='run', count=2)
+        vm.wait_for_event('GUEST_PANICKED', action='run', **counted(2))
         expect_reboot(vm, 'run', 2)
 
 
@@ -116,7 +129,7 @@ def test_guests_own_policy_runs_at_once(args):
     with LinuxGuest(*args, append='panic=1') as vm:
         vm.boot()
         vm.crash()
-        vm.wait_for_event('GUEST_PANICKED', action='run', count=1)
+        vm.wait_for_event('GUEST_PANICKED', action='run', **counted(1))
         expect_reboot(vm, 'run', 1)
 
 
@@ -125,7 +138,7 @@ def test_panic_resets_the_vm():
     with LinuxGuest('-device', 'pvpanic', '-action', 'panic=reset') as vm:
         vm.boot()
         vm.crash()
-        vm.wait_for_event('GUEST_PANICKED', action='reset', count=1)
+        vm.wait_for_event('GUEST_PANICKED', action='reset', **counted(1))
         vm.wait_for_event('RESET', reason='guest-panic')
         vm.wait_until_ready()
         expect_record(vm, 'reset')
@@ -138,7 +151,7 @@ def test_panic_ends_qemu(action, exit_code):
     with LinuxGuest('-device', f'pvpanic,action={action}') as vm:
         vm.boot()
         vm.crash()
-        vm.wait_for_event('GUEST_PANICKED', action='poweroff', count=1)
+        vm.wait_for_event('GUEST_PANICKED', action='poweroff', **counted(1))
         vm.wait_for_event('SHUTDOWN', reason='guest-panic')
         vm.wait(timeout=TIMEOUT)
         assert vm.exitcode() == exit_code
@@ -157,8 +170,8 @@ def test_management_destroys_the_vm():
 
 @pytest.mark.parametrize('machine, args', [
     pytest.param('pc', ['-device', 'pvpanic,iobase=0'], marks=variant),
-    ('pc-1.5', ['-global', 'pvpanic.iobase=0']),
-    ('pc-1.5', []),
+    (PC_1_5, ['-global', 'pvpanic.iobase=0']),
+    (PC_1_5, []),
 ], ids=['neutralised', 'pc-1.5-neutralised', 'pc-1.5'])
 def test_linux_sees_the_device_or_nothing_of_it(machine, args):
     with LinuxGuest(*args, machine=machine, append='panic=1') as vm:
@@ -176,7 +189,7 @@ def test_linux_sees_the_device_or_nothing_of_it(machine, args):
         panics = [e['data'] for e in vm.get_qmp_events()
                   if e['event'] == 'GUEST_PANICKED']
         if there:
-            assert panics == [{'action': 'run', 'count': 1}]
+            assert panics == [{'action': 'run', **counted(1)}]
             expect_record(vm, 'run')
         else:
             assert not panics
@@ -195,14 +208,14 @@ def test_kdump_handles_the_panic(append, reports):
         load_crash_kernel(vm)
         vm.crash()
         if reports:
-            vm.wait_for_event('GUEST_CRASHLOADED', action='run', count=1)
+            vm.wait_for_event('GUEST_CRASHLOADED', action='run', **counted(1))
         vm.wait_for_line('Linux version')
         vm.wait_until_ready()
         assert 'crashkernel' not in guest_output(vm, 'cat /proc/cmdline')[0]
         assert guest_output(vm, 'ls /proc/vmcore') == ['/proc/vmcore']
         assert not vm.get_qmp_events()
         record = vm.record()
-        if reports:
+        if reports and 'record' in TOPICS:
             assert record['panicked'] == 0
             assert record['crashloaded'] == 1
             assert record['last']['type'] == 'crashloaded'
