@@ -106,6 +106,14 @@ step() {
 # has_topic NAME: this line has it, whatever its number
 has_topic() { grep -q "^[0-9]*-$1/" "$PATCHES/series"; }
 
+# needs_topics NAME...: to do this
+needs_topics() {
+    for topic in "$@"; do
+        has_topic "$topic" || die "this needs the topic '$topic', and the line" \
+            "$BASE does not have it; leave out BASE=, for the default line"
+    done
+}
+
 # absent_qtests: those of scripts/check/qtests whose topic this line does not have
 absent_qtests() {
     awk '!/^#/ && NF == 3 { print $2, $3 }' "$ROOT/scripts/check/qtests" |
@@ -122,8 +130,10 @@ list_of() {
     [ -e "$of_line" ] || of_line=/dev/null
     entries=1
     [ "$1" != mutants ] || entries=  # a paragraph each
+    softmmu= # which has been system/ since 9.0
+    [ ! -d "$SRC/softmmu" ] || softmmu=1
     ABSENT=$(absent_qtests) NOT_HERE=$(sed -n 's/^!//p' "$of_line") \
-        awk -v lines="$entries" '
+        awk -v lines="$entries" -v softmmu="$softmmu" '
         BEGIN {
             if (!lines) {
                 RS = ""
@@ -145,7 +155,11 @@ list_of() {
                     next
                 }
             }
-            print $0 (lines ? "" : "\n")
+            if (softmmu) {
+                sub(/^\nsystem\//, "\nsoftmmu/", entry)
+                sub(/\nfile: system\//, "\nfile: softmmu/", entry)
+            }
+            print substr(entry, 2) (lines ? "" : "\n")
         }
         END {
             for (i = 1; i <= starts; i++) {
