@@ -7,8 +7,16 @@ PREFIX ?=
 SANITIZE ?=
 FUZZ_TIME ?= 60
 ONTO ?=
+FROM ?= $(BASE)
+TO ?=
+PATCH ?=
 TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
+
+# A line can lack a topic that a command is about
+needs = $(if $(wildcard patches/$(BASE)/$(1)),,$(error BASE=$(BASE): \
+	make $@ needs the topic $(1), which patches/$(BASE) does not have))
+LINES = $(shell cd patches && printf '%s\n' * | sort -V)
 
 # The qtests that `make check` and `make check-targets` run
 qtests = $(addprefix tests/$(1)/,$(shell BASE='$(BASE)' sh -c \
@@ -17,8 +25,8 @@ QTESTS = $(call qtests,qtest,series long base paths) $(call qtests,unit,unit)
 TARGET_QTESTS = $(call qtests,qtest,targets aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
-	lint export check-each check-topics check-upstream check-targets check-mutants \
-	soak coverage fuzz bench pictures docs rebase
+	lint export check-each check-topics check-lines check-upstream check-targets check-mutants \
+	soak coverage fuzz bench pictures docs port rebase
 .NOTPARALLEL:
 
 help:
@@ -38,6 +46,7 @@ help:
 	@echo '  make check-each       every patch builds and passes its tests'
 	@echo '  make check-topics     so does the core alone, and each other topic on it'
 	@echo '  make check SANITIZE=1 the qtests alone, under ASan, LSan and UBSan'
+	@echo '  make check-lines      make check of each line, and migration between them'
 	@echo '  make check-upstream   QEMU'\''s own qtests and unit tests, on both builds'
 	@echo '  make check-targets    s390x, ppc64 and aarch64: they build, and tests there'
 	@echo '  make check-mutants    the series, broken in one line, fails a named test'
@@ -48,9 +57,10 @@ help:
 	@echo '  make bench            patched against unpatched: docs/bench.md'
 	@echo '  make pictures         docs/*.svg, where their sources have changed'
 	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
-	@echo '  make rebase ONTO=     begin to rebase the series, to 10.2 for example'
+	@echo '  make port TO= PATCH=  carry a commit of build/$(BASE)/src to another line'
+	@echo '  make rebase ONTO=     begin to rebase the series, to 11.0 for example'
 	@echo
-	@echo 'BASE=$(BASE)     the release line'
+	@echo 'BASE=$(BASE)     the release line: one of $(LINES)'
 	@echo 'TOPICS=all    what to install, package, check-each or check-topics: core, or'
 	@echo '              names in patches/$(BASE)'
 	@echo 'QEMU_SRC=     a QEMU tree or tarball, instead of Debian'\''s source package'
@@ -88,6 +98,7 @@ $(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
 endif
 
 soak: tree
+	$(call needs,9-tests)
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/setup/guest kernels
@@ -103,6 +114,9 @@ check-each: tree
 check-topics: tree
 	@scripts/check/topics
 
+check-lines:
+	@+scripts/check/lines
+
 check-targets: tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
@@ -114,6 +128,7 @@ check-mutants: tree
 	@scripts/check/mutants
 
 bench: tree
+	$(call needs,4-record)
 	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
@@ -131,6 +146,7 @@ coverage: tree
 	@scripts/check/coverage
 
 fuzz: tree
+	$(call needs,9-tests)
 	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
@@ -144,6 +160,10 @@ docs: tree
 
 export:
 	@scripts/series/export
+
+port:
+	@scripts/setup/packages
+	@scripts/series/port '$(FROM)' '$(TO)' '$(PATCH)'
 
 rebase:
 	@scripts/setup/packages

@@ -172,6 +172,9 @@ list_of() {
     sed '/^!/d' "$of_line"
 }
 
+# The line that the pages are about, and that make takes by itself
+default_line() { sed -n 's/^BASE ?= //p' "$ROOT/Makefile"; }
+
 # git in the series' tree
 git_src() { git -C "$SRC" "$@"; }
 

@@ -124,6 +124,8 @@ sees_syscalls() {
 lacks() {
     case $1 in
     *': the base is '*) ! grep -q '^Debian ' "$SRC/.git/origin" ;;
+    *': cannot fetch QEMU '*)
+        ! env BASE="${1##* }" QEMU_SRC='' "$ROOT/scripts/series/tree" ;;
     *'a libvirtd of its own cannot be had here: '*)
         # shellcheck disable=SC2016 # for the inner shell
         ! unshare --user --map-root-user --mount sh -ec '

@@ -9,12 +9,12 @@ mkdir -p "$RELEASE_DOWNLOADS"
 
 # The private apt configuration: the machine's own mirrors and keys, with
 # sources for the suite that has the base.  Nothing of the system's is touched.
-APT=$CACHE/apt
 case $BASE in
 7.2) BASE_SUITE=bookworm ;;
 10.0) BASE_SUITE=trixie ;;
 *) BASE_SUITE=sid ;; # where a new line comes first
 esac
+APT=$CACHE/apt/$BASE_SUITE
 apt_options() {
     printf '%s ' "-o Dir::Etc::sourcelist=$APT/sources.list" \
         "-o Dir::Etc::sourceparts=/dev/null" \

@@ -236,3 +236,127 @@ def test_each_patch_is_checked_once(topics):
     said = topics.run('check/each').splitlines()
     assert said[-1] == '5 passed, 0 failed, 0 skipped'
     assert all(line.endswith('passed before') for line in said[:-1])
+
+
+@pytest.fixture(name='lines')
+def clone_with_two_lines(clone):
+    """The same series for a QEMU 10.2, whose file `a` ends differently."""
+    qemu = clone.folder / 'qemu-10.2'
+    shutil.copytree(clone.folder / 'qemu', qemu)
+    (qemu / 'VERSION').write_text('10.2.0\n')
+    (qemu / 'a').write_text('1\n2\n3\n4\n5\n6\n7\neight\n')
+    other = clone.folder / 'patches' / '10.2'
+    shutil.copytree(clone.patches, other)
+    (other / 'tested').write_text('from qemu-10.2\n')
+    (other / 'differs').touch()
+    clone.run('series/tree', BASE='10.2', QEMU_SRC=str(qemu))
+    clone.run('series/export', BASE='10.2')
+    return clone
+
+
+def port(lines, commit, **arguments):
+    """Carry a commit from 10.0 to 10.2; return what was said."""
+    return lines.run('series/port', '10.0', '10.2', commit, QEMU_SRC='',
+                     **arguments)
+
+
+def test_fix_becomes_part_of_its_patch_in_another_line(lines):
+    lines.commit('fixup! a: change a line', a='1\n2\n3\nFOUR\n5\n6\n7\n8\n')
+    port(lines, 'HEAD')
+    other = lines.folder / 'patches' / '10.2'
+    assert (other / 'series').read_text() == \
+        (lines.patches / 'series').read_text()
+    patch = (other / '1-pvpanic' / '0001-a-change-a-line.patch').read_text()
+    assert '\n+FOUR\n' in patch and '\n-4\n' in patch
+
+
+@pytest.mark.parametrize('behind, where', [
+    ('1-pvpanic: a device', '1-pvpanic/0001'),
+    ('b: add a file', '1-pvpanic/0003'),
+    ('b: change it', '2-reversible/0002')])
+def test_new_patch_comes_to_its_place_in_another_line(lines, behind, where):
+    rest = lines.git('log', '--format=%H', f'--grep={behind}',
+                     'base..series').strip()
+    lines.git('branch', 'before')
+    lines.git('reset', '-q', '--hard', rest)
+    lines.commit('c: add another file', c='c\n')
+    if behind != 'b: change it':
+        lines.git('cherry-pick', '--allow-empty', f'{rest}..before')
+    port(lines, ':/c: add another file')
+    assert f'{where}-c-add-another-file.patch' in \
+        (lines.folder / 'patches' / '10.2' / 'series').read_text().split()
+
+
+def test_conflict_between_lines_is_left_to_git(lines):
+    before = (lines.folder / 'patches' / '10.2' / 'series').read_text()
+    lines.commit('a: change its end', a='1\n2\n3\nfour\n5\n6\n7\nEIGHT\n')
+    assert 'git has stopped at a conflict; resolve it in build/10.2/src' in \
+        port(lines, 'HEAD', fails=True)
+    assert 'finish or abort that first' in port(lines, 'HEAD', fails=True)
+    assert (lines.folder / 'patches' / '10.2' / 'series').read_text() == before
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (('10.0', '', 'HEAD'), 'TO= names no release line'),
+    (('10.0', '10.0', 'HEAD'), 'are the same line'),
+    (('10.0', '10.1', 'HEAD'), 'BASE=10.1: there are no patches for it'),
+    (('10.0', '10.2', ''), 'PATCH= names no commit'),
+    (('10.0', '10.2', 'x'), 'PATCH=x is no commit of the series'),
+    (('10.0', '10.2', 'base'), 'PATCH=base is no commit of the series'),
+    (('10.0', '10.2', 'series'), "10.2 has 'b: change it', too"),
+    (('10.2', '10.0', 'series~2'), "10.0 has 'b: add a file', too")])
+def test_what_cannot_be_ported_is_one_error(lines, arguments, said):
+    assert said in lines.run('series/port', *arguments, QEMU_SRC='',
+                             fails=True).splitlines()[-1]
+
+
+@pytest.mark.parametrize('subject, said', [
+    ('fixup! b: nowhere', "10.2 has no patch 'b: nowhere'"),
+    ('c: in a new topic', "10.2 has no topic '3-machines'")])
+def test_what_has_no_place_in_another_line_is_one_error(lines, subject, said):
+    lines.commit('3-machines: a title')
+    lines.commit(subject, c='c\n')
+    assert said in port(lines, 'HEAD', fails=True).splitlines()[-1]
+
+
+def other_lines(lines, fails=False):
+    """What `make check` says of 10.2, when it is run for 10.0."""
+    script = lines.folder / 'scripts' / 'check' / 'other-lines'
+    script.write_text('#!/bin/sh\n. "$(dirname "$0")/../lib.sh"\n'
+                      '. "$(dirname "$0")/results.sh"\n'
+                      '. "$(dirname "$0")/lines.sh"\n'
+                      'LINT=$ROOT/scripts/check/lint\n'
+                      'say "pass something else" >> "$RESULTS"\n'
+                      'check_other_lines\ntally\n')
+    script.chmod(0o755)
+    return lines.run('check/other-lines', fails=fails).splitlines()
+
+
+def test_other_lines_add_the_same_or_say_where_not(lines):
+    assert other_lines(lines)[-1] == '5 passed, 0 failed, 0 skipped'
+    lines.commit('fixup! a: change a line', a='1\n2\n3\nFOUR\n5\n6\n7\n8\n')
+    port(lines, 'HEAD')
+    lines.git('reset', '-q', '--hard', 'HEAD^')
+    assert other_lines(lines, fails=True)[-2:] == [
+        'FAILED: lines: the series for 10.2 adds what that for 10.0 adds',
+        '4 passed, 1 failed, 0 skipped']
+    (lines.folder / 'patches' / '10.2' / 'differs').write_text(
+        '! a: change a line\n')
+    assert other_lines(lines)[-1] == '5 passed, 0 failed, 0 skipped'
+    patch = lines.folder / 'patches/10.2/1-pvpanic/0002-b-add-a-file.patch'
+    patch.write_text(patch.read_text().replace('+b', '+x'))
+    assert any(line.startswith('FAILED: lines: ')
+               for line in other_lines(lines, fails=True))
+
+
+def test_line_that_cannot_be_fetched_is_skipped(lines, tmp_path, monkeypatch):
+    """But one that does not apply is not."""
+    shutil.rmtree(lines.folder / 'build' / '10.2')
+    apt = tmp_path / 'bin' / 'apt-get'
+    apt.parent.mkdir()
+    apt.write_text('#!/bin/sh\nexit 1\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{apt.parent}:{os.environ["PATH"]}')
+    assert other_lines(lines)[-2:] == [
+        'SKIPPED: lines: the tree of 10.2: cannot fetch QEMU 10.2',
+        '1 passed, 0 failed, 1 skipped']
