@@ -23,11 +23,12 @@ DONE = ('-> ', '<- ', 'VM status:', 'qemu-system-x86_64 ', '-device pvpanic\n',
 NOT_DONE = {
     'make demo ': 'whoever runs this has just typed one of them',
     'git commit -a --fixup': 'it changes the tree',
+    'make port ': 'test_series does it, with small trees',
     'make rebase ': 'it takes another base',
     'cd build/11.0/src\n': 'it takes another base',
     'git range-diff base-10.0': 'it takes another base',
     'make export BASE=11.0': 'it takes another base',
-    'cp build/11.0': 'it takes another base',
+    'BASE=11.0 MAIN=10.0 ': 'it takes another base',
     '/usr/bin/python3 -m pytest tests/gdb/test_gdb.py\n':
         'it is one of these tests',
     'scripts/no-kvm make ': 'it runs all of them again',

@@ -1,6 +1,7 @@
 """The series as files and as commits, in a tree of a few lines."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -340,9 +341,19 @@ def test_other_lines_add_the_same_or_say_where_not(lines):
     assert other_lines(lines, fails=True)[-2:] == [
         'FAILED: lines: the series for 10.2 adds what that for 10.0 adds',
         '4 passed, 1 failed, 0 skipped']
-    (lines.folder / 'patches' / '10.2' / 'differs').write_text(
-        '! a: change a line\n')
+    noted = lines.run('check/lint', 'differs', BASE='10.2', MAIN='10.0')
+    assert re.fullmatch(r'! [0-9a-f]{8} a: change a line\n', noted)
+    (lines.folder / 'patches' / '10.2' / 'differs').write_text(noted)
     assert other_lines(lines)[-1] == '5 passed, 0 failed, 0 skipped'
+    # A change that does not come to a patch that is another one there
+    lines.commit('fixup! a: change a line', a='1\n2\n3\n44\n5\n6\n7\n8\n')
+    lines.git('-c', 'sequence.editor=:', 'rebase', '-q', '-i', '--autosquash',
+              '--keep-empty', '--empty=keep', 'base')
+    lines.run('series/export')
+    assert 'FAILED: lines: the series for 10.2 adds what that for 10.0 adds' \
+        in other_lines(lines, fails=True)
+    lines.git('reset', '-q', '--hard', 'ORIG_HEAD~1')
+    lines.run('series/export')
     patch = lines.folder / 'patches/10.2/1-pvpanic/0002-b-add-a-file.patch'
     patch.write_text(patch.read_text().replace('+b', '+x'))
     assert any(line.startswith('FAILED: lines: ')
