@@ -13,9 +13,6 @@ PATCH ?=
 TOPICS ?= all
 export BASE JOBS QEMU_SRC PREFIX TOPICS
 
-# A line can lack a topic that a command is about
-needs = $(if $(wildcard patches/$(BASE)/$(1)),,$(error BASE=$(BASE): \
-	make $@ needs the topic $(1), which patches/$(BASE) does not have))
 LINES = $(shell cd patches && printf '%s\n' * | sort -V)
 
 # The qtests that `make check` and `make check-targets` run
@@ -98,7 +95,6 @@ $(error SANITIZE=$(SANITIZE) is not known; set it to 1, or not at all)
 endif
 
 soak: tree
-	$(call needs,9-tests)
 	@scripts/build patched qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/setup/guest kernels
@@ -128,7 +124,6 @@ check-mutants: tree
 	@scripts/check/mutants
 
 bench: tree
-	$(call needs,4-record)
 	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
@@ -146,7 +141,6 @@ coverage: tree
 	@scripts/check/coverage
 
 fuzz: tree
-	$(call needs,9-tests)
 	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
