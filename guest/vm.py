@@ -10,6 +10,9 @@ from . import PATCHED, TIMEOUT, TOPICS
 
 __all__ = ['VM', 'QtestVM', 'ExecuteError', 'QMPClient', 'counted']
 
+# Bytes of a line: with less, as in QEMU 7.2, there is no query-qmp-schema
+QMPClient._limit = 10 << 20
+
 
 def counted(number):
     """The member of an event that counts it, on a line that has it."""
@@ -30,9 +33,15 @@ class Machine:
         if machine:
             self.set_machine(machine)
 
+    # What else QEMU's own package has from QEMU 8.2 on
     if not hasattr(QEMUMachine, 'cmd'):
+        def _pre_launch(self):
+            # On its socket pair, a line has 64 KiB at most
+            self._monitor_address = f'{self.temp_dir}/qmp'
+            super()._pre_launch()
+
         def cmd(self, cmd, args_dict=None, **args):
-            """What this is from QEMU 8.2 on."""
+            """Run a command, and return its result."""
             if args_dict is not None:
                 return self.command(cmd, conv_keys=False, **args_dict)
             return self.command(cmd, **args)
