@@ -49,8 +49,12 @@ start_long_tests() {
         for test in $(qtests long); do
             tap "$1" "$test"
         done
-        for test in pvpanic-builtin pvpanic-isa-neutralised; do
-            tap "$1" bios-tables-test -p "/x86_64/acpi/q35/$test"
+        for path in $TABLES; do
+            if tables_are_old; then
+                skip "$path" "$TABLES_ARE_OLD"
+            else
+                tap "$1" bios-tables-test -p "$path"
+            fi
         done
     } > "$SCRATCH/long" 2>&1 &
     long=$!

@@ -144,6 +144,19 @@ def test_guest_sees_the_same(machine_type, device):
     assert sorted(line.strip() for line in new) == sorted(expected_new)
 
 
+@pytest.mark.parametrize('machine_type', ['pc', 'q35'])
+def test_guest_sees_a_device_or_none(machine_type):
+    """A built-in one as if it were explicit, and a neutralised one not."""
+    def seen(binary, machine_type, device=None):
+        vm = Machine(binary, machine_type, device)
+        return vm.ports, vm.files
+
+    assert (seen(PATCHED, f'{machine_type},builtin-pvpanic=on') ==
+            seen(UNPATCHED, machine_type, 'pvpanic'))
+    assert (seen(PATCHED, machine_type, 'pvpanic,iobase=0') ==
+            seen(UNPATCHED, machine_type))
+
+
 def test_machine_help():
     gone, new = differences(*(output(binary, '-machine', 'help')
                               for binary in BINARIES))
