@@ -42,6 +42,11 @@ def release(name):
     return tuple(map(int, name.rpartition('-')[2].split('.')))
 
 
+def qemu(line, build):
+    """The path of the QEMU of any release line, patched or unpatched."""
+    return ROOT / 'build' / line / build / 'qemu-system-x86_64'
+
+
 def list_of(name):
     """A list in tests/, for this line: what list_of in scripts/lib.sh says."""
     return subprocess.run(

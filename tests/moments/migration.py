@@ -2,7 +2,7 @@
 
 import time
 
-from guest import PATCHED, TIMEOUT
+from guest import PATCHED, TIMEOUT, TOPICS
 from guest.vm import QtestVM
 
 MACHINES = [f'pc-{board}-{version}' for board in ('i440fx', 'q35')
@@ -55,7 +55,7 @@ def bring_to(vm, state):
         vm.cmd('cont')
     assert vm.status() == state.removesuffix('-again')
     # What is sent to the base are not just zeroes
-    if vm.binary == str(PATCHED):
+    if vm.binary == str(PATCHED) and 'record' in TOPICS:
         has_record = vm.record() is not None
         assert has_record == (state not in ('running', 'suspended'))
 
