@@ -17,7 +17,8 @@ SRC = BUILD / 'src'
 # folder, a QEMU that was installed
 PATCHED = (BUILD / os.environ.get('QEMU_BUILD', 'patched') /
            'qemu-system-x86_64')
-UNPATCHED = BUILD / 'unpatched' / 'qemu-system-x86_64'
+UNPATCHED = (BUILD / os.environ.get('QEMU_BASE', 'unpatched') /
+             'qemu-system-x86_64')
 GUEST = ROOT / 'build' / 'guest'
 
 # A guest that does nothing for this long is stuck, and so is the test.  No

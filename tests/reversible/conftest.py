@@ -1,9 +1,10 @@
 """A libvirtd, what it reports, and domains in it."""
 
 import itertools
+from pathlib import Path
 
 from tests.reversible.private_libvirt import (
-    Domain, Events, NoNamespace, PrivateLibvirt)
+    LIBVIRT, Domain, Events, InstalledLibvirt, NoNamespace, PrivateLibvirt)
 
 import pytest
 
@@ -13,7 +14,8 @@ NAMES = (f'guest{number}' for number in itertools.count(1))
 @pytest.fixture(name='libvirt', scope='session')
 def private_libvirt():
     try:
-        libvirt = PrivateLibvirt()
+        libvirt = (InstalledLibvirt if LIBVIRT == Path('/') else
+                   PrivateLibvirt)()
     except NoNamespace as reason:
         pytest.skip(f'a libvirtd of its own cannot be had here: {reason}')
     with libvirt:

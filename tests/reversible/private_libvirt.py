@@ -4,12 +4,16 @@ It is Debian's, unpacked in build/libvirt by scripts/setup/libvirt, and runs as
 a session daemon: configuration, sockets, logs and dumps are in a folder of its
 own.  It finds its libraries and data in /usr because it has a mount namespace
 of its own too, where build/libvirt lies over /usr.
+
+With LIBVIRT=/ in the environment, it is the one that is installed, and is the
+system's daemon: that is for a system that is there for nothing else.
 """
 
 import contextlib
 import json
 import os
 from pathlib import Path
+import re
 import select
 import shutil
 import signal
@@ -22,7 +26,7 @@ import time
 from guest import BASE, GUEST, PATCHED, ROOT, TIMEOUT
 from guest.linux import Console, Lines
 
-LIBVIRT = ROOT / 'build' / 'libvirt'
+LIBVIRT = Path(os.environ.get('LIBVIRT', ROOT / 'build' / 'libvirt'))
 
 # In a user namespace, so that this needs no root; and not as its root, so
 # that libvirtd takes itself for a session daemon, but as a user that every
@@ -37,6 +41,12 @@ exec unshare --user --map-user=1 --map-group=1 {command}
 QEMU_CONF = '''
 stdio_handler = "file"
 auto_dump_path = "{folder}/dumps"
+'''
+
+# It is there in a chroot only, and has the host's cgroups
+INSTALLED_QEMU_CONF = QEMU_CONF + '''
+namespaces = []
+cgroup_controllers = []
 '''
 
 DOMAIN = '''
@@ -87,18 +97,8 @@ class PrivateLibvirt:
                                     'it')
         # Not below the checkout: the path of a socket has to be short
         self.folder = Path(tempfile.mkdtemp(prefix='pvpanic-libvirt-'))
-        for name in 'run', 'config/libvirt', 'cache', 'data', 'dumps':
-            (self.folder / name).mkdir(parents=True)
-        (self.folder / 'run').chmod(0o700)
-        (self.folder / 'config' / 'libvirt' / 'qemu.conf').write_text(
-            QEMU_CONF.format(folder=self.folder))
-        self.env = dict(os.environ, HOME=str(self.folder),
-                        XDG_RUNTIME_DIR=f'{self.folder}/run',
-                        XDG_CONFIG_HOME=f'{self.folder}/config',
-                        XDG_CACHE_HOME=f'{self.folder}/cache',
-                        XDG_DATA_HOME=f'{self.folder}/data')
-        self.socket = self.folder / 'run' / 'libvirt' / 'libvirt-sock'
-        self.uri = f'qemu+unix:///session?socket={self.socket}'
+        (self.folder / 'dumps').mkdir()
+        self._configure()
         # For clients, which run outside of the namespace
         self.client_env = dict(
             self.env, PYTHONUNBUFFERED='1',
@@ -112,6 +112,23 @@ class PrivateLibvirt:
         except BaseException:
             self._end()
             raise
+
+    def _configure(self):
+        """Let all that it has be in its folder."""
+        for name in 'run', 'config/libvirt', 'cache', 'data':
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / 'run').chmod(0o700)
+        (self.folder / 'config' / 'libvirt' / 'qemu.conf').write_text(
+            QEMU_CONF.format(folder=self.folder))
+        self.env = dict(os.environ, HOME=str(self.folder),
+                        XDG_RUNTIME_DIR=f'{self.folder}/run',
+                        XDG_CONFIG_HOME=f'{self.folder}/config',
+                        XDG_CACHE_HOME=f'{self.folder}/cache',
+                        XDG_DATA_HOME=f'{self.folder}/data')
+        self.socket = self.folder / 'run' / 'libvirt' / 'libvirt-sock'
+        self.uri = f'qemu+unix:///session?socket={self.socket}'
+        self.logs = self.folder / 'cache' / 'libvirt' / 'qemu' / 'log'
+        self._pids = self.folder / 'run' / 'libvirt' / 'qemu' / 'run'
 
     def _in_namespace(self, command):
         unreadable = self.folder / 'unreadable'
@@ -172,7 +189,7 @@ class PrivateLibvirt:
             self._daemon.kill()
             self._daemon.wait()
         # Domains that it could not end
-        for pid in (self.folder / 'run').glob('libvirt/qemu/run/*.pid'):
+        for pid in self._pids.glob('*.pid'):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid.read_text()), signal.SIGKILL)
         shutil.rmtree(self.folder)
@@ -192,6 +209,22 @@ class PrivateLibvirt:
         if run.returncode:
             raise LibvirtError(run.stderr.strip())
         return run.stdout.strip()
+
+
+class InstalledLibvirt(PrivateLibvirt):
+    """The system's libvirtd, in the same way."""
+
+    def _configure(self):
+        self.folder.chmod(0o711)  # QEMU's user is another one
+        Path('/etc/libvirt/qemu.conf').write_text(
+            INSTALLED_QEMU_CONF.format(folder=self.folder))
+        self.env = dict(os.environ)
+        self.uri = 'qemu:///system'
+        self.logs = Path('/var/log/libvirt/qemu')
+        self._pids = Path('/run/libvirt/qemu')
+
+    def _in_namespace(self, command):
+        return [command]
 
 
 class Events:
@@ -233,18 +266,19 @@ class Domain:
     :param machine: the machine type
     :param append: more for the kernel command line
     :param initramfs: one of the two in build/guest
+    :param emulator: the QEMU to run
     """
 
     def __init__(self, libvirt, name, on_crash='preserve',
                  panic="<panic model='isa'/>", machine=f'pc-i440fx-{BASE}',
-                 append='panic=1', initramfs='initramfs'):
+                 append='panic=1', initramfs='initramfs', emulator=PATCHED):
         self.libvirt = libvirt
         self.name = name
         console = libvirt.folder / f'{name}.console'
         xml = libvirt.folder / f'{name}.xml'
         xml.write_text(DOMAIN.format(
             name=name, machine=machine, guest=GUEST, append=append,
-            initramfs=initramfs, on_crash=on_crash, emulator=PATCHED,
+            initramfs=initramfs, on_crash=on_crash, emulator=emulator,
             console=console, panic=panic))
         self._console_path = console
         self.console = None
@@ -253,10 +287,25 @@ class Domain:
     def boot(self):
         """Start the domain, and wait until its shell takes commands."""
         self.virsh('start')
+        self._open_console()
+        self.console.wait_until_ready()
+
+    def _open_console(self):
         channel = socket.socket(socket.AF_UNIX)
         channel.connect(str(self._console_path))
         self.console = Console(channel)
-        self.console.wait_until_ready()
+
+    def move_to(self, emulator):
+        """Save the domain, and restore it in another QEMU."""
+        image = self.libvirt.folder / f'{self.name}.image'
+        self.virsh('save', str(image))
+        xml = image.with_suffix('.xml')
+        xml.write_text(re.sub(
+            '(?<=<emulator>)[^<]*', str(emulator),
+            self.libvirt.virsh('save-image-dumpxml', str(image))))
+        self.libvirt.virsh('restore', str(image), '--xml', str(xml))
+        image.unlink()
+        self._open_console()
 
     def virsh(self, command, *args):
         """Run a virsh command on this domain."""

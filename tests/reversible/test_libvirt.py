@@ -124,9 +124,8 @@ def test_libvirt_passes_on_why_the_guest_panicked(libvirt, events, start):
     log = domain.virsh('qemu-monitor-command', '--hmp', 'info guest-log')
     assert message in log
     # A session's counterpart of /var/log/libvirt/qemu
-    kept = libvirt.folder / 'cache' / 'libvirt' / 'qemu' / 'log'
     assert (f'guest panicked: {message}\n' in
-            (kept / f'{domain.name}.log').read_text())
+            (libvirt.logs / f'{domain.name}.log').read_text())
 
 
 @pytest.mark.parametrize('when, on_crash', [
@@ -220,7 +219,10 @@ def test_address_of_the_isa_device(libvirt, events, start):
     assert '"driver":"pvpanic","ioport":1286' in command
     crash(domain, events)
     assert domain.states() == ('crashed (panicked)', 'guest-panicked')
-    assert domain.qmp('qom-get', path='/machine/peripheral/panic0',
+    nameless = '/machine/peripheral-anon'
+    device, = (child['name'] for child in domain.qmp('qom-list', path=nameless)
+               if child['type'] == 'child<pvpanic>')
+    assert domain.qmp('qom-get', path=f'{nameless}/{device}',
                       property='iobase') == 0x506
 
 
