@@ -195,6 +195,13 @@ def test_topics_that_are_not_there_are_one_error(clone, topics, said):
     assert printed.count('\n') == bool(said)
 
 
+def test_packages_for_no_release_of_debian_are_one_error(clone):
+    shutil.copytree(clone.patches, clone.patches.with_name('10.2'))
+    said = clone.run('package/deb', 'check', fails=True, BASE='10.2')
+    assert said.startswith('deb: BASE=10.2: no release of Debian has QEMU')
+    assert said.count('\n') == 1
+
+
 @pytest.fixture(name='topics')
 def clone_with_a_core_and_more(tmp_path):
     """4-record needs nothing of others, 5-moments needs that."""
