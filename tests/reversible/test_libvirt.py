@@ -7,7 +7,7 @@ something that one would not expect, that is what the test expects.
 import re
 import subprocess
 
-from guest import BASE, TOPICS
+from guest import BASE, PATCHED, TOPICS, UNPATCHED
 from guest.linux import load_crash_kernel
 from tests.reversible.private_libvirt import Events, LibvirtError
 
@@ -111,6 +111,28 @@ def test_crashed_domain_comes_back(libvirt, events, start):
 
     domain.virsh('destroy')
     assert domain.state() == 'shut off (destroyed)'
+
+
+@pytest.mark.parametrize('source, destination',
+                         [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
+                         ids=['to-the-base', 'from-the-base'])
+@pytest.mark.parametrize('state', ['running', 'guest-panicked'])
+def test_domain_is_saved_and_restored(source, destination, state, events,
+                                      start):
+    domain = start(emulator=source)
+    if state == 'running':
+        domain.move_to(destination)
+        assert domain.states() == ('running (restored)', 'running')
+    else:
+        crash(domain, events)
+        domain.move_to(destination)
+        # That it was a panic, only QEMU still knows
+        assert domain.states() == ('paused (migrating)', 'guest-panicked')
+        domain.virsh('resume')
+        domain.console.wait_until_ready()
+        assert domain.states() == ('running (unpaused)', 'running')
+    crash(domain, events)
+    assert domain.states() == ('crashed (panicked)', 'guest-panicked')
 
 
 @topic('guest-log')

@@ -2,13 +2,8 @@
 
 from guest import BASE, PATCHED, UNPATCHED
 from guest.linux import LinuxGuest
-from tests.reversible.test_libvirt import crash
 
 import pytest
-
-BOTH_WAYS = pytest.mark.parametrize(
-    'source, destination', [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
-    ids=['to-the-base', 'from-the-base'])
 
 
 def expect_panic(vm):
@@ -18,7 +13,9 @@ def expect_panic(vm):
     assert vm.status() == 'guest-panicked'
 
 
-@BOTH_WAYS
+@pytest.mark.parametrize('source, destination',
+                         [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
+                         ids=['to-the-base', 'from-the-base'])
 @pytest.mark.parametrize('state', ['running', 'guest-panicked'])
 def test_linux_migrates(source, destination, state, tmp_path):
     uri = f'unix:{tmp_path}/migration'
@@ -44,22 +41,3 @@ def test_linux_migrates(source, destination, state, tmp_path):
             to.cmd('cont')
             to.wait_until_ready()
         expect_panic(to)
-
-
-@BOTH_WAYS
-@pytest.mark.parametrize('panicked', [False, True])
-def test_libvirt_saves_and_restores(source, destination, panicked, events,
-                                    start):
-    domain = start(emulator=source)
-    if not panicked:
-        domain.move_to(destination)
-        assert domain.states() == ('running (restored)', 'running')
-    else:
-        crash(domain, events)
-        domain.move_to(destination)
-        # Only QEMU knows that it was the panic
-        assert domain.states() == ('paused (migrating)', 'guest-panicked')
-        domain.virsh('resume')
-        domain.console.wait_until_ready()
-    crash(domain, events)
-    assert domain.states() == ('crashed (panicked)', 'guest-panicked')
