@@ -164,6 +164,7 @@ def test_machine_help():
     there = 'pc-i440fx-1.5' in machine_types()
     assert [line.split()[0] for line in new] == (
         [] if there else ['pc-1.5', 'pc-i440fx-1.5'])
+    assert all('no migration to other release lines' in line for line in new)
 
 
 @pytest.mark.parametrize('machine_type, added', [
