@@ -5,7 +5,7 @@ import sys
 
 from guest import PATCHED, SRC, UNPATCHED
 from tests.moments.migration import (
-    MACHINES, S3, STATES, bring_to, machine, migrate, panic, run_again,
+    MACHINES, NEWEST, S3, STATES, bring_to, machine, migrate, panic, run_again,
     sleep, wait_for_migration)
 
 import pytest
@@ -73,8 +73,8 @@ def test_vmstate_static_checker_agrees(machine_type, tmp_path):
 
 def test_suspended_vm_that_panicked_migrates_to_the_base(tmp_path):
     uri = f'unix:{tmp_path}/migration'
-    with machine(PATCHED, 'pc-i440fx-10.0') as vm, \
-            machine(UNPATCHED, 'pc-i440fx-10.0', '-incoming', uri) as to:
+    with machine(PATCHED, 'pc') as vm, \
+            machine(UNPATCHED, 'pc', '-incoming', uri) as to:
         vm.launch()
         to.launch()
         bring_to(vm, 'guest-panicked')
@@ -87,7 +87,7 @@ def test_suspended_vm_that_panicked_migrates_to_the_base(tmp_path):
         assert to.status() == 'suspended'
 
 
-@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('machine_type', NEWEST)
 @pytest.mark.parametrize('state', ['running', 'suspended'])
 @pytest.mark.parametrize('stopped', [False, True], ids=['live', 'stopped'])
 def test_state_is_sent_as_the_base_sends_it(stopped, state, machine_type,

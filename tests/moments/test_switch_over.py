@@ -3,7 +3,7 @@
 from guest import PATCHED, TIMEOUT, UNPATCHED
 from guest.vm import ExecuteError
 from tests.moments.migration import (
-    S3, S5, STATES, bring_to, machine, migrate, run_again,
+    NEWEST, S3, S5, STATES, bring_to, machine, migrate, run_again,
     set_capability, sleep, wait_for_migration,
     wait_for_postmigrate)
 
@@ -17,8 +17,8 @@ import pytest
                          ids=['to-the-base', 'from-the-base', 'patched'])
 def test_source_of_a_panicked_vm_dies(source, destination, when, tmp_path):
     uri = f'unix:{tmp_path}/migration'
-    with machine(source, 'pc-q35-10.0') as vm, \
-            machine(destination, 'pc-q35-10.0', '-incoming', uri) as to:
+    with machine(source, 'q35') as vm, \
+            machine(destination, 'q35', '-incoming', uri) as to:
         vm.launch()
         to.launch()
         bring_to(vm, 'guest-panicked')
@@ -44,7 +44,7 @@ def test_source_of_a_panicked_vm_dies(source, destination, when, tmp_path):
         assert to.status() == 'running'
 
 
-@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('machine_type', NEWEST)
 @pytest.mark.parametrize('asked, state', [('outb 0x505 1', 'guest-panicked'),
                                           (S3, 'suspended'),
                                           (S5, 'shutdown')])
@@ -73,7 +73,7 @@ def test_request_at_the_switch_over_goes_along(asked, state, machine_type,
         assert vm.status() == ('suspended' if asked == S3 else 'running')
 
 
-@pytest.mark.parametrize('machine_type', ['pc-i440fx-10.0', 'pc-q35-10.0'])
+@pytest.mark.parametrize('machine_type', NEWEST)
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('source, destination',
                          [(PATCHED, UNPATCHED), (UNPATCHED, PATCHED)],
