@@ -185,7 +185,7 @@ def test_info_status_prints_what_the_chapter_shows(rom):
     ("already decoded by 'rtc'", PATCHED, ['pvpanic,iobase=0x70']),
     ('duplicate fw_cfg file name', UNPATCHED, ['pvpanic', 'pvpanic']),
 ])
-def test_qemu_refuses_in_the_words_of_all_topics(message, binary, devices):
+def test_qemu_refuses_in_the_words_of_readme(message, binary, devices):
     assert re.search(f'`{message}`', PAGES[0].read_text())
     args = [word for device in devices for word in ('-device', device)]
     run = subprocess.run([binary, '-display', 'none', *args], text=True,
