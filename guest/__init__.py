@@ -43,6 +43,10 @@ def release(name):
     return tuple(map(int, name.rpartition('-')[2].split('.')))
 
 
+# What a pvpanic offers on the line's own machine types
+EVENTS = 7 if release(BASE) >= (9, 1) else 3
+
+
 def qemu(line, build):
     """The path of the QEMU of any release line, patched or unpatched."""
     return ROOT / 'build' / line / build / 'qemu-system-x86_64'

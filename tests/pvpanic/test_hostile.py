@@ -3,7 +3,7 @@
 import json
 import re
 
-from guest import TOPICS
+from guest import BASE, TOPICS, release
 from tests.hostile import (DEEP, LONG, TOO_DEEP, VERY_LONG, Run, assert_errors,
                            command, execute, members)
 
@@ -158,8 +158,11 @@ def test_device_add():
     for flavour in PCI:
         props = [prop for prop in PROPERTIES if prop.flavour == flavour]
         driver = 'driver', f'"{flavour}"'
+        # QEMU 7.2 makes text of it first, and leaves out what is none
+        other = (['"0"', 'null', '{}', '[]', DEEP]
+                 if release(BASE) < (8, 0) else [])
         tries = [([(prop.name, text)], prop.reason) for prop in props
-                 for text in prop.bad_json()]
+                 for text in prop.bad_json() if text not in other]
         tries += [([(prop.name, '1')] * 2, 'duplicate key') for prop in props]
         tries += [([('no', '1')], f"'{flavour}.no' not found"),
                   ([('events', f'"{VERY_LONG}"')], "'events'")]

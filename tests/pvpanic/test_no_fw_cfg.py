@@ -6,7 +6,7 @@ hides it: it lets the fw_cfg_find() that the device calls return NULL.
 
 import subprocess
 
-from guest import PATCHED, TIMEOUT, UNPATCHED
+from guest import EVENTS, PATCHED, TIMEOUT, UNPATCHED
 
 import pytest
 
@@ -16,7 +16,7 @@ HIDE_FW_CFG = ['set breakpoint pending on',
                'return', 'set $rax = 0', 'delete', 'continue']
 
 
-@pytest.mark.parametrize('binary, value', [(PATCHED, '0x07'),
+@pytest.mark.parametrize('binary, value', [(PATCHED, f'0x{EVENTS:02x}'),
                                            (UNPATCHED, '0xff')],
                          ids=['decodes-its-port', 'does-not-in-the-base'])
 def test_device_without_fw_cfg(binary, value):

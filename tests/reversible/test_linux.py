@@ -2,7 +2,7 @@
 
 import re
 
-from guest import BASE, TIMEOUT, TOPICS, release
+from guest import BASE, EVENTS, TIMEOUT, TOPICS, release
 from guest.linux import KERNEL, LinuxGuest, load_crash_kernel
 from guest.vm import counted
 
@@ -10,8 +10,6 @@ import pytest
 
 variant = pytest.mark.variant
 
-# What a device offers on the line's own machine types
-EVENTS = 7 if release(BASE) >= (9, 1) else 3
 # The series adds the machine type where the base does not have it
 PC_1_5 = ('pc-1.5' if release(BASE) >= (10, 0) else
           'pc-i440fx-1.5,builtin-pvpanic=on')
