@@ -43,7 +43,7 @@ stdio_handler = "file"
 auto_dump_path = "{folder}/dumps"
 '''
 
-# It is there in a chroot only, and has the host's cgroups
+# For a chroot, whose cgroups are the host's
 INSTALLED_QEMU_CONF = QEMU_CONF + '''
 namespaces = []
 cgroup_controllers = []
