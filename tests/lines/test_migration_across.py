@@ -264,9 +264,11 @@ def test_machine_types_are_those_that_two_lines_share(lines, tmp_path):
     assert shared == {*machines(*lines), 'pc-i440fx-1.5'}
 
 
-@pytest.mark.parametrize('lines', permutations(LINES, 2), ids='-to-'.join)
+@pytest.mark.parametrize('lines', [
+    lines for lines in permutations(LINES, 2)
+    if (lines[0] in OLD) != (lines[1] in OLD)], ids='-to-'.join)
 def test_pc_1_5_does_not_migrate(lines, tmp_path):
-    """It is another machine in each line, and the guest stays where it is."""
+    """It is the real one in 7.2.  Between other lines, only the user knows."""
     hosts = [(line, 'patched') for line in lines]
     make = pc('pc-i440fx-1.5', '-machine', 'builtin-pvpanic=on')
     with launched(hosts, make, tmp_path) as (vm, to):
