@@ -137,6 +137,7 @@ lacks() {
             if [ -e /dev/kvm ]; then mount --bind "$2" /dev/kvm; fi
             exec unshare --user --map-user=1 --map-group=1 true' \
             sh "$SCRATCH" "$RESULTS" ;;
+    *": $TABLES_ARE_OLD") tables_are_old ;;
     *': no mount namespace')
         ! unshare --map-root-user --mount --propagation private true ;;
     *userfaultfd*|*'background snapshots'*|*'no post-copy here'*)
