@@ -9,7 +9,7 @@ import zlib
 
 from docutils import nodes
 from docutils.core import publish_doctree
-from guest import PATCHED, ROOT, TIMEOUT, UNPATCHED
+from guest import BUILD, PATCHED, ROOT, TIMEOUT, UNPATCHED
 from guest.linux import LinuxGuest
 from guest.tiny import TinyGuest
 from guest.vm import counted
@@ -198,6 +198,7 @@ def test_qemu_refuses_in_the_words_of_readme(message, binary, devices):
 def test_path_of_the_model_is_one():
     """What the page does from there, for as long as its list takes."""
     walk = block(ROOT / 'docs' / 'developing.md', 'cd build/10.0/patched')
+    walk = walk.replace('build/10.0', str(BUILD.relative_to(ROOT)))
     command, path = re.search(r'(tests/qtest/\S+) .* -p (\S+)\n',
                               walk).groups()
     listed = subprocess.run(['sh', '-ec', walk.replace(
