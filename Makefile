@@ -11,7 +11,7 @@ FROM ?= $(BASE)
 TO ?=
 PATCH ?=
 TOPICS ?= all
-export BASE JOBS QEMU_SRC PREFIX TOPICS
+export BASE JOBS QEMU_SRC PREFIX TOPICS PATCH
 
 LINES = $(shell cd patches && printf '%s\n' * | sort -V)
 
@@ -22,8 +22,8 @@ QTESTS = $(call qtests,qtest,series long base paths) $(call qtests,unit,unit)
 TARGET_QTESTS = $(call qtests,qtest,targets aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
-	lint export check-each check-topics check-lines check-upstream check-targets check-mutants \
-	soak coverage fuzz bench pictures docs port rebase
+	lint export check-each check-topics check-lines check-upstream check-targets \
+	check-mutants soak coverage fuzz bench pictures docs port rebase
 .NOTPARALLEL:
 
 help:
@@ -157,7 +157,7 @@ export:
 
 port:
 	@scripts/setup/packages
-	@scripts/series/port '$(FROM)' '$(TO)' '$(PATCH)'
+	@scripts/series/port '$(FROM)' '$(TO)'
 
 rebase:
 	@scripts/setup/packages

@@ -140,6 +140,8 @@ has_no_patch() {
 # topic_commits: "COMMIT TOPIC" for each empty commit of the tree; an error, if
 # one is not the begin of a topic, or a patch is in none
 topic_commits() {
+    [ -z "$(git_src rev-list --merges base..series)" ] || die "$SRC has a" \
+        "merge, which no patch would have; rebase instead: git rebase base"
     git_src log --reverse --format='%H %T %s' base..series |
     {
         tree=$(git_src rev-parse 'base^{tree}')

@@ -231,10 +231,39 @@ def test_what_is_not_for_a_line_is_in_the_list(name):
 
 def test_line_with_all_topics_leaves_no_qtest_out():
     """A topic that has no other name is no reason to leave one out."""
-    named = {line.split()[2] for line in (
+    rows = [line.split() for line in (
         ROOT / 'scripts' / 'check' / 'qtests').read_text().splitlines()
-        if line[0] != '#' and line.count(' ') == 2}
-    assert named <= topics('10.0')
+        if line[0] != '#']
+    assert {row[0] for row in rows} == {
+        'series', 'long', 'base', 'paths', 'unit', 'targets', 'aarch64'}
+    assert {len(row) for row in rows} == {2, 3}
+    assert {row[2] for row in rows if len(row) == 3} <= topics('10.0')
+
+
+@pytest.mark.parametrize('said, status, counts', [
+    ('41 passed, 0 failed, 0 skipped', 0, '41 passed, 0 failed, 0 skipped'),
+    ('SKIPPED: a: b\n41 passed, 0 failed, 1 skipped', 0,
+     '41 passed, 0 failed, 1 skipped'),
+    ('FAILED: a test\n41 passed, 1 failed, 0 skipped\n'
+     'make[1]: *** [Makefile:3: check] Error 1', 2,
+     '41 passed, 1 failed, 0 skipped'),
+    ('41 passed, 0 failed, 0 skipped', 2, '41 passed, 1 failed, 0 skipped'),
+    ('tree: cannot fetch QEMU 9.9; is the network up?\n'
+     'make: *** [Makefile:3: tree] Error 1', 2,
+     '1 passed, 0 failed, 1 skipped'),
+    ('    cannot fetch QEMU 9.9; is\nFAILED: a test\n'
+     '1 passed, 1 failed, 0 skipped\nmake: *** [check] Error 1', 2,
+     '1 passed, 1 failed, 0 skipped'),
+    ('patched: build ...', 2, '1 passed, 1 failed, 0 skipped'),
+])
+def test_lines_count_what_make_check_says(said, status, counts, tmp_path):
+    log = tmp_path / 'log'
+    log.write_text(said + '\n')
+    assert results('. "$(dirname "$0")/lines.sh"\n'
+                   'counted 9.9 "$1" "$2" > "$RESULTS"\n'
+                   'grep -q ^pass "$RESULTS" || say pass >> "$RESULTS"\n'
+                   'sed -i "s/^pass$/pass a/" "$RESULTS"', log,
+                   str(status))[0] == counts
 
 
 def mutants():

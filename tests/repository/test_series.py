@@ -264,7 +264,7 @@ def clone_with_two_lines(clone):
 
 def port(lines, commit, **arguments):
     """Carry a commit from 10.0 to 10.2; return what was said."""
-    return lines.run('series/port', '10.0', '10.2', commit, QEMU_SRC='',
+    return lines.run('series/port', '10.0', '10.2', QEMU_SRC='', PATCH=commit,
                      **arguments)
 
 
@@ -310,16 +310,19 @@ def test_conflict_between_lines_is_left_to_git(lines):
     (('10.0', '10.1', 'HEAD'), 'BASE=10.1: there are no patches for it'),
     (('10.0', '10.2', ''), 'PATCH= names no commit'),
     (('10.0', '10.2', 'x'), 'PATCH=x is no commit of the series'),
+    (('10.0', '10.2', "it's"), "PATCH=it's is no commit of the series"),
     (('10.0', '10.2', 'base'), 'PATCH=base is no commit of the series'),
     (('10.0', '10.2', 'series'), "10.2 has 'b: change it', too"),
     (('10.2', '10.0', 'series~2'), "10.0 has 'b: add a file', too")])
 def test_what_cannot_be_ported_is_one_error(lines, arguments, said):
-    assert said in lines.run('series/port', *arguments, QEMU_SRC='',
-                             fails=True).splitlines()[-1]
+    *lines_named, commit = arguments
+    assert said in lines.run('series/port', *lines_named, QEMU_SRC='',
+                             PATCH=commit, fails=True).splitlines()[-1]
 
 
 @pytest.mark.parametrize('subject, said', [
     ('fixup! b: nowhere', "10.2 has no patch 'b: nowhere'"),
+    ('squash! b: change it', "is no plain fixup"),
     ('c: in a new topic', "10.2 has no topic '3-machines'")])
 def test_what_has_no_place_in_another_line_is_one_error(lines, subject, said):
     lines.commit('3-machines: a title')
@@ -348,9 +351,10 @@ def test_other_lines_add_the_same_or_say_where_not(lines):
     assert other_lines(lines, fails=True)[-2:] == [
         'FAILED: lines: the series for 10.2 adds what that for 10.0 adds',
         '4 passed, 1 failed, 0 skipped']
-    noted = lines.run('check/lint', 'differs', BASE='10.2', MAIN='10.0')
+    lines.run('check/lint', 'note_differs', BASE='10.2', MAIN='10.0',
+              QEMU_SRC='')
+    noted = (lines.folder / 'patches' / '10.2' / 'differs').read_text()
     assert re.fullmatch(r'! [0-9a-f]{8} a: change a line\n', noted)
-    (lines.folder / 'patches' / '10.2' / 'differs').write_text(noted)
     assert other_lines(lines)[-1] == '5 passed, 0 failed, 0 skipped'
     # A change that does not come to a patch that is another one there
     lines.commit('fixup! a: change a line', a='1\n2\n3\n44\n5\n6\n7\n8\n')
