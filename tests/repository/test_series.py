@@ -252,7 +252,7 @@ def clone_with_two_lines(clone):
     qemu = clone.folder / 'qemu-10.2'
     shutil.copytree(clone.folder / 'qemu', qemu)
     (qemu / 'VERSION').write_text('10.2.0\n')
-    (qemu / 'a').write_text('1\n2\n3\n4\n5\n6\n7\neight\n')
+    (qemu / 'a').write_text('1\n2\n3\n4\n5\n6\n7\n8th\n')
     other = clone.folder / 'patches' / '10.2'
     shutil.copytree(clone.patches, other)
     (other / 'tested').write_text('from qemu-10.2\n')
@@ -297,7 +297,7 @@ def test_new_patch_comes_to_its_place_in_another_line(lines, behind, where):
 
 def test_conflict_between_lines_is_left_to_git(lines):
     before = (lines.folder / 'patches' / '10.2' / 'series').read_text()
-    lines.commit('a: change its end', a='1\n2\n3\nfour\n5\n6\n7\nEIGHT\n')
+    lines.commit('a: change its end', a='1\n2\n3\nfour\n5\n6\n7\n8TH\n')
     assert 'git has stopped at a conflict; resolve it in build/10.2/src' in \
         port(lines, 'HEAD', fails=True)
     assert 'finish or abort that first' in port(lines, 'HEAD', fails=True)
