@@ -8,6 +8,8 @@ from tests.dumps.test_dump import kernel_log
 
 EVERYTHING = 1 << 20  # bytes: the largest max-size
 TIME = re.compile(r'\[ *\d+\.\d{6}\] ')
+# Who has written a line: newer releases of makedumpfile add this to a record
+CALLER = re.compile(r'\[ *[TC]\d+\] ')
 PANIC = 'Kernel panic - not syncing'
 # What the kernel writes to an early console without putting it into its log,
 # besides all that comes from the code that unpacks it
@@ -77,16 +79,17 @@ class LogGuest(LinuxGuest):
         path = folder / 'dump'
         self.cmd('dump-guest-memory', paging=False, protocol=f'file:{path}',
                  format='kdump-raw-zlib')
-        found, time = [], ''
+        found, time, indent = [], '', 0
         for line in kernel_log(path, 'kdump-raw-zlib').split('\n')[:-1]:
             match = TIME.match(line)
             if match:
                 time = match.group()
+                caller = CALLER.match(line, match.end())
+                indent = (caller or match).end()
             else:
                 # Another line of the same record, which is indented
-                assert line.startswith(' ' * len(time)) or not line
-                line = time + line[len(time):]
-            found.append(line)
+                assert line.startswith(' ' * indent) or not line
+            found.append(time + line[indent:])
         path.unlink()
         return found
 

@@ -204,7 +204,8 @@ def test_path_of_the_model_is_one():
     listed = subprocess.run(['sh', '-ec', walk.replace(
         walk[walk.index(command):], f'{command} -l')], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, check=True).stdout
-    assert path in listed.splitlines()
+    # Newer releases of GLib write the list as comments of TAP
+    assert path in listed.replace('# ', '').splitlines()
 
 
 def test_host_keeps_the_guests_log(tmp_path):
