@@ -22,7 +22,7 @@ QTESTS = $(call qtests,qtest,series long base paths) $(call qtests,unit,unit)
 TARGET_QTESTS = $(call qtests,qtest,targets aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
-	lint export check-each check-topics check-lines check-upstream check-targets \
+	needs lint export check-each check-topics check-lines check-upstream check-targets \
 	check-mutants soak coverage fuzz bench pictures docs port rebase
 .NOTPARALLEL:
 
@@ -55,7 +55,7 @@ help:
 	@echo '  make pictures         docs/*.svg, where their sources have changed'
 	@echo '  make docs             QEMU'\''s manual, with the series, as HTML'
 	@echo '  make port TO= PATCH=  carry a commit of build/$(BASE)/src to another line'
-	@echo '  make rebase ONTO=     begin to rebase the series, to 11.0 for example'
+	@echo '  make rebase ONTO=     begin to rebase the series to another release line'
 	@echo
 	@echo 'BASE=$(BASE)     the release line: one of $(LINES)'
 	@echo 'TOPICS=all    what to install, package, check-each or check-topics: core, or'
@@ -68,6 +68,9 @@ help:
 tree:
 	@scripts/setup/packages
 	@scripts/series/tree
+
+needs:
+	@scripts/needs $(NEEDS)
 
 build: tree
 	@scripts/build patched
@@ -113,7 +116,8 @@ check-topics: tree
 check-lines:
 	@+scripts/check/lines
 
-check-targets: tree
+check-targets: NEEDS = record dumps gdb
+check-targets: needs tree
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x qemu-system-ppc64
@@ -123,7 +127,8 @@ check-mutants: tree
 	@scripts/build patched qemu-img $(QTESTS)
 	@scripts/check/mutants
 
-bench: tree
+bench: NEEDS = record guest-log
+bench: needs tree
 	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
@@ -133,14 +138,16 @@ pictures:
 	@scripts/setup/packages pictures
 	@/usr/bin/python3 -m scripts.pictures
 
-coverage: tree
+coverage: NEEDS = record dumps gdb guest-log
+coverage: needs tree
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/setup/guest
 	@scripts/setup/libvirt
 	@scripts/check/coverage
 
-fuzz: tree
+fuzz: NEEDS = tests
+fuzz: needs tree
 	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
@@ -149,8 +156,9 @@ check-upstream: build
 docs: tree
 	@scripts/setup/packages docs
 	@scripts/build docs docs/docs.stamp
-	@echo 'The manual: build/$(BASE)/docs/docs/manual/index.html'
-	@echo 'Of this series: system/guest-panics.html and specs/pvpanic.html there'
+	@echo 'The manual: build/$(BASE)/docs/docs/manual/index.html; of this series:'
+	@cd 'build/$(BASE)/docs/docs/manual' && \
+		ls system/guest-panics.html $$(ls specs/pvpanic.html 2> /dev/null)
 
 export:
 	@scripts/series/export
