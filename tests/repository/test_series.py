@@ -1,5 +1,6 @@
 """The series as files and as commits, in a tree of a few lines."""
 
+from functools import partial
 import os
 import re
 import shutil
@@ -246,6 +247,12 @@ def test_each_patch_is_checked_once(topics):
     assert all(line.endswith('passed before') for line in said[:-1])
 
 
+def test_what_a_line_has_no_topic_for_is_refused(clone):
+    assert "needs the topic 'record', and the line 10.0 does not have it" in \
+        clone.run('needs', 'pvpanic', 'record', fails=True)
+    clone.run('needs', 'pvpanic', 'reversible')
+
+
 @pytest.fixture(name='lines')
 def clone_with_two_lines(clone):
     """The same series for a QEMU 10.2, whose file `a` ends differently."""
@@ -351,8 +358,15 @@ def test_other_lines_add_the_same_or_say_where_not(lines):
     assert other_lines(lines, fails=True)[-2:] == [
         'FAILED: lines: the series for 10.2 adds what that for 10.0 adds',
         '4 passed, 1 failed, 0 skipped']
-    lines.run('check/lint', 'note_differs', BASE='10.2', MAIN='10.0',
-              QEMU_SRC='')
+    note = partial(lines.run, 'check/lint', 'note_differs', BASE='10.2',
+                   MAIN='10.0', QEMU_SRC='')
+    assert 'say why in a paragraph of its message that begins with 10.2:' in \
+        note(fails=True)
+    why = '{ print } /^a: / { print "\\n10.2: why" }'
+    lines.git('-C', lines.folder / 'build' / '10.2' / 'src', 'filter-branch',
+              '--msg-filter', f"awk '{why}'", 'base..series')
+    lines.run('series/export', BASE='10.2')
+    note()
     noted = (lines.folder / 'patches' / '10.2' / 'differs').read_text()
     assert re.fullmatch(r'! [0-9a-f]{8} a: change a line\n', noted)
     assert other_lines(lines)[-1] == '5 passed, 0 failed, 0 skipped'
