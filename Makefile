@@ -22,7 +22,7 @@ QTESTS = $(call qtests,qtest,series long base paths) $(call qtests,unit,unit)
 TARGET_QTESTS = $(call qtests,qtest,targets aarch64)
 
 .PHONY: help demo install check-prefix uninstall deb check-deb tree build check \
-	needs lint export check-each check-topics check-lines check-upstream check-targets \
+	lint export check-each check-topics check-lines check-upstream check-targets \
 	check-mutants soak coverage fuzz bench pictures docs port rebase
 .NOTPARALLEL:
 
@@ -69,9 +69,6 @@ tree:
 	@scripts/setup/packages
 	@scripts/series/tree
 
-needs:
-	@scripts/needs $(NEEDS)
-
 build: tree
 	@scripts/build patched
 	@scripts/build unpatched
@@ -116,8 +113,8 @@ check-topics: tree
 check-lines:
 	@+scripts/check/lines
 
-check-targets: NEEDS = record dumps gdb
-check-targets: needs tree
+check-targets: tree
+	@scripts/needs record dumps gdb
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x qemu-system-ppc64
@@ -127,8 +124,8 @@ check-mutants: tree
 	@scripts/build patched qemu-img $(QTESTS)
 	@scripts/check/mutants
 
-bench: NEEDS = record guest-log
-bench: needs tree
+bench: tree
+	@scripts/needs record guest-log
 	@scripts/setup/packages bench
 	@scripts/build patched qemu-system-x86_64 tests/qtest/pvpanic-guest-test
 	@scripts/build unpatched qemu-system-x86_64
@@ -138,16 +135,16 @@ pictures:
 	@scripts/setup/packages pictures
 	@/usr/bin/python3 -m scripts.pictures
 
-coverage: NEEDS = record dumps gdb guest-log
-coverage: needs tree
+coverage: tree
+	@scripts/needs record dumps gdb guest-log
 	@scripts/build coverage qemu-system-x86_64 qemu-img $(QTESTS)
 	@scripts/build unpatched qemu-system-x86_64
 	@scripts/setup/guest
 	@scripts/setup/libvirt
 	@scripts/check/coverage
 
-fuzz: NEEDS = tests
-fuzz: needs tree
+fuzz: tree
+	@scripts/needs tests
 	@scripts/check/fuzz '$(FUZZ_TIME)'
 
 check-upstream: build
