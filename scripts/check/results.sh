@@ -22,14 +22,20 @@ check() {
 # skip NAME REASON: a check that cannot be made here
 skip() { say "skip $1: $2" >> "$RESULTS"; }
 
+# tap_lines: of the last step; what QEMU says can be on the same line, before it
+tap_lines() {
+    awk 'match($0, /(not )?ok [0-9]+ \//) { print substr($0, RSTART) }' \
+        "$step_log"
+}
+
 # tap BUILD QTEST [ARGUMENT...]: a qtest of a build, each test in it counted
 tap() {
     tap_what="$1${QTEST_TARGET:+, $QTEST_TARGET}: $(shift && say "$*")"
     try_step "$tap_what" run_qtest "$1" "$@"
     tap_plan=$(sed -n 's/^1\.\.//p' "$step_log" | tail -n 1)
-    tap_ok=$(grep -cE '^ok [0-9]+ [^ ]+( # SKIP.*)?$' "$step_log" || true)
-    sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p; s/^ok [0-9]* \([^ ]*\) # SKIP */skip \1: /p' \
-        "$step_log" >> "$RESULTS"
+    tap_ok=$(tap_lines | grep -cE '^ok [0-9]+ [^ ]+( # SKIP.*)?$' || true)
+    tap_lines | sed -n 's/^ok [0-9]* \([^ ]*\)$/pass \1/p
+        s/^ok [0-9]* \([^ ]*\) # SKIP */skip \1: /p' >> "$RESULTS"
     if [ "$step_rc" -ne 0 ] || [ "${tap_plan:-0}" -eq 0 ] ||
        [ "$tap_ok" -ne "$tap_plan" ]; then
         say "fail $tap_what: $tap_ok of ${tap_plan:-no} tests ran" |

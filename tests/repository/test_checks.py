@@ -31,6 +31,10 @@ def results(commands, *arguments, **environment):
 
 @pytest.mark.parametrize('tap, counts, fine', [
     ('1..2\nok 1 /a\nok 2 /b', '2 passed, 0 failed, 0 skipped', True),
+    ('1..2\nqemu:ok 1 /a\n said\nqemu: ok 2 /b',
+     '2 passed, 0 failed, 0 skipped', True),
+    ('1..2\nok 1 /a\nqemu: not ok 2 /b',
+     '1 passed, 1 failed, 0 skipped', False),
     ('1..2\nok 1 /a\nok 2 /b # SKIP no KVM',
      '1 passed, 0 failed, 1 skipped', True),
     ('1..2\nok 1 /a\nok 2 /b # SKIP', '1 passed, 1 failed, 0 skipped', False),
