@@ -8,6 +8,7 @@ machine types there are to try, QEMU is asked.
 import json
 import re
 import subprocess
+import tempfile
 
 from guest import PATCHED, TIMEOUT
 
@@ -32,16 +33,20 @@ class Run:
         self._args = args
         commands = ['{"execute": "qmp_capabilities"}', *commands,
                     '{"execute": "quit"}']
-        qemu = subprocess.run(
-            [PATCHED, '-display', 'none', '-nodefaults', '-m', '32',
-             '-accel', 'qtest', '-qmp', 'stdio', *args],
-            input='\n'.join(commands), text=True, capture_output=True,
-            timeout=TIMEOUT, check=False)
+        # A file takes all replies at once; QEMU quits with a pipe still full
+        with tempfile.TemporaryFile('w+', encoding='utf-8') as stdout:
+            qemu = subprocess.run(
+                [PATCHED, '-display', 'none', '-nodefaults', '-m', '32',
+                 '-accel', 'qtest', '-qmp', 'stdio', *args],
+                input='\n'.join(commands), text=True, stdout=stdout,
+                stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
+            stdout.seek(0)
+            answers = stdout.read()
         self._lines = qemu.stderr.splitlines()
         self._started = qemu.returncode == 0
         said = f'{self}: {qemu.returncode}: {qemu.stderr[-1000:]}'
         if self._started:
-            replies = [json.loads(line) for line in qemu.stdout.splitlines()]
+            replies = [json.loads(line) for line in answers.splitlines()]
             replies = [reply for reply in replies
                        if 'return' in reply or 'error' in reply]
             assert len(replies) == len(commands), said
