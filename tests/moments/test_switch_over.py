@@ -23,7 +23,8 @@ def test_source_of_a_panicked_vm_dies(source, destination, when, tmp_path):
         to.launch()
         bring_to(vm, 'guest-panicked')
         if when == 'in-between':
-            vm.cmd('migrate-set-parameters', max_bandwidth=1)
+            # Too little to end; less than 10 would be no limit
+            vm.cmd('migrate-set-parameters', max_bandwidth=1000)
             vm.cmd('migrate', uri=uri)
             wait_for_migration(vm, 'active')
         else:
