@@ -114,7 +114,6 @@ check-lines:
 	@+scripts/check/lines
 
 check-targets: tree
-	@scripts/needs record dumps gdb
 	@scripts/build targets qemu-system-s390x qemu-system-ppc64 \
 		qemu-system-aarch64 qemu-img $(TARGET_QTESTS)
 	@scripts/build targets-unpatched qemu-system-s390x qemu-system-ppc64
