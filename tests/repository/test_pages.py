@@ -186,9 +186,10 @@ def defects():
 
     The second table is about 7.2: what is different there, or only there."""
     page = (ROOT / 'docs' / 'packaging.md').read_text()
+    tables = re.split(r'\| defect.* \| topic \|', page)[1:]
     of_all, of_7_2 = ([row.strip('| ').split(' | ')
                        for row in table.split('\n\n')[0].splitlines()[2:]]
-                      for table in re.split(r'\| defect.* \| topic \|', page)[1:])
+                      for table in tables)
     rows = {defect: (topic.strip('`'), titles) for defect, topic, titles in
             of_all + (of_7_2 if BUILD.name == '7.2' else [])}
     run_state = re.findall(r'\*\*(.*?)\*\*', of_7_2[0][2])[:6]
