@@ -23,8 +23,9 @@ LINES = sorted((line.name for line in (ROOT / 'patches').iterdir()),
 BUILDS = 'unpatched', 'patched'
 BOARDS = 'i440fx', 'q35'
 
-# Before QEMU 9.0, a stream does not say that a stopped guest sleeps.  Such a
-# QEMU sends the bytes that newer ones have for it, or for more, on.
+# Before QEMU 9.0, a guest is woken up to migrate, and without the series a stream
+# does not say that a stopped guest sleeps.  Such a QEMU sends the bytes that newer
+# ones have for it, or for more, on.
 OLD = [line for line in LINES if release(line) < (9, 0)]
 
 # The versions of machine types, and the first one that is left in each line.
@@ -54,6 +55,12 @@ def has_record(host):
     """Whether the QEMU of a line and a build keeps a record of panics."""
     line, build = host
     return build == 'patched' and 'record' in topics(line)
+
+
+def forgets_sleep(host):
+    """Whether the QEMU of a line and a build runs a stopped guest that slept."""
+    line, build = host
+    return build == 'unpatched' and line in OLD
 
 
 def name(value):
@@ -164,31 +171,29 @@ def test_vm_arrives(hosts, state, board, tmp_path):
 @pytest.mark.parametrize('hosts', [
     hosts for hosts in HOPS if hosts[0][1] == 'patched'], ids=name)
 def test_panicked_vm_that_sleeps_arrives(hosts, tmp_path):
-    """Either fact is lost where the other QEMU has no room for both."""
-    source, destination = (line for line, _ in hosts)
+    """That it panicked is lost, because others abort if they know both."""
     with launched(hosts, pc(newest('i440fx', hosts)), tmp_path) as (vm, to):
         bring_to(vm, 'guest-panicked')
         sleep(vm, S3)
         vm.wait_for_event('SUSPEND')
         migrate(vm, to, to.uri)
-        assert to.status() == ('guest-panicked' if source in OLD else
-                               'paused')
+        assert to.status() == 'paused'
         to.cmd('cont')
-        assert to.status() == ('running' if source in OLD or
-                               destination in OLD else 'suspended')
+        assert to.status() == ('running' if forgets_sleep(hosts[1]) else
+                               'suspended')
 
 
 @pytest.mark.parametrize('hosts', [
     hosts for hosts in HOPS if hosts[0][0] not in OLD], ids=name)
 def test_stopped_vm_that_sleeps_arrives(hosts, tmp_path):
-    """An old QEMU cannot stop such a VM, and lets one that it gets run."""
+    """An old QEMU cannot stop such a VM."""
     with launched(hosts, pc(newest('q35', hosts)), tmp_path) as (vm, to):
         bring_to(vm, 'suspended')
         vm.cmd('stop')
         migrate(vm, to, to.uri)
         assert to.status() == 'paused'
         to.cmd('cont')
-        assert to.status() == ('running' if hosts[1][0] in OLD else
+        assert to.status() == ('running' if forgets_sleep(hosts[1]) else
                                'suspended')
 
 
