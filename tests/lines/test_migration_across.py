@@ -23,9 +23,9 @@ LINES = sorted((line.name for line in (ROOT / 'patches').iterdir()),
 BUILDS = 'unpatched', 'patched'
 BOARDS = 'i440fx', 'q35'
 
-# Before QEMU 9.0, a guest is woken up to migrate, and without the series a stream
-# does not say that a stopped guest sleeps.  Such a QEMU sends the bytes that newer
-# ones have for it, or for more, on.
+# Before QEMU 9.0, a guest is woken up to migrate, and without the series, a
+# stream does not say that a stopped guest sleeps.  Such a QEMU sends the bytes
+# that newer ones have for it, or for more, on.
 OLD = [line for line in LINES if release(line) < (9, 0)]
 
 # The versions of machine types, and the first one that is left in each line.
@@ -58,7 +58,7 @@ def has_record(host):
 
 
 def forgets_sleep(host):
-    """Whether the QEMU of a line and a build runs a stopped guest that slept."""
+    """Whether the QEMU of a line and a build runs a guest that slept."""
     line, build = host
     return build == 'unpatched' and line in OLD
 
