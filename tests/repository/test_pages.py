@@ -184,7 +184,8 @@ def test_patches_of_other_lines_are_listed(line):
 def defects():
     """The rows of packaging.md's tables of single defects, for this line.
 
-    The second table is about 7.2: what is different there, or only there."""
+    The second table is about 7.2: what is different there, or only there.
+    """
     page = (ROOT / 'docs' / 'packaging.md').read_text()
     tables = re.split(r'\| defect.* \| topic \|', page)[1:]
     of_all, of_7_2 = ([row.strip('| ').split(' | ')
